@@ -1,0 +1,3 @@
+//! The echo service on several engines, under one contract.
+
+pub mod engine;
