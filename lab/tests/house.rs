@@ -1,0 +1,323 @@
+//! The rules of the house, held by a test: who may import whom, what a file looks like, where unsafe code may stand.
+//!
+//! Each rule is a function from a file's path and text to complaints, so that the last test can show that each one
+//! does complain.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A Rust file of the workspace: its path from the root, with `/`, and its text.
+struct Source {
+    path: String,
+    text: String,
+}
+
+type Rule = fn(&Source) -> Vec<String>;
+
+const RULES: &[(&str, Rule)] = &[
+    ("every file opens with //!", opens_with_prose),
+    ("no file passes 500 lines", is_short),
+    ("unsafe code stands in sys alone", has_no_unsafe),
+    ("crates import whom they may", imports_allowed_crates),
+    (
+        "an engine imports its parent, sys and the counters alone",
+        engine_is_alone,
+    ),
+    ("pure files do no I/O and read no clock", is_pure),
+    ("only main.rs exits", does_not_exit),
+];
+
+/// No file may be longer: two ideas in one file then.
+const LINES_MAX: usize = 500;
+
+/// Files whose functions take `now` as an argument and touch nothing outside.
+const PURE: &[&str] = &[
+    "client/src/plan.rs",
+    "client/src/pace.rs",
+    "client/src/connection.rs",
+    "lab/src/schedule.rs",
+    "lab/src/verdict.rs",
+    "lab/src/stats.rs",
+];
+
+/// What each crate may name of the others. A trailing `::` means: anything below it.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("sys", &[]),
+    ("telemetry", &[]),
+    ("server", &["sys::", "telemetry::"]),
+    ("client", &["sys::", "telemetry::"]),
+    (
+        "lab",
+        &[
+            "sys::",
+            "telemetry::",
+            "client::summary",
+            "client::main",
+            "server::main",
+            "server::engine",
+        ],
+    ),
+];
+
+fn opens_with_prose(source: &Source) -> Vec<String> {
+    if source.text.starts_with("//!") {
+        vec![]
+    } else {
+        vec!["line 1 is not `//!`".to_owned()]
+    }
+}
+
+fn is_short(source: &Source) -> Vec<String> {
+    let lines = source.text.lines().count();
+    if lines <= LINES_MAX {
+        vec![]
+    } else {
+        vec![format!("{lines} lines")]
+    }
+}
+
+fn has_no_unsafe(source: &Source) -> Vec<String> {
+    if source.path.starts_with("sys/") {
+        return vec![];
+    }
+    complain(source, |line| {
+        ["unsafe {", "unsafe fn", "unsafe impl"]
+            .iter()
+            .any(|word| line.contains(word))
+    })
+}
+
+fn imports_allowed_crates(source: &Source) -> Vec<String> {
+    // Tests are users of the whole house; the rule is about the house itself.
+    if source.path.contains("/tests/") || source.path.contains("/benches/") {
+        return vec![];
+    }
+    let home = source.path.split('/').next().unwrap_or_default();
+    let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == home) else {
+        return vec![];
+    };
+    let others = MAY_IMPORT
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| *name != home);
+    let foreign: Vec<String> = others.map(|name| format!("{name}::")).collect();
+    complain(source, |line| {
+        foreign.iter().any(|other| {
+            paths(line, other).any(|path| !allowed.iter().any(|allowed| path.starts_with(allowed)))
+        })
+    })
+}
+
+fn engine_is_alone(source: &Source) -> Vec<String> {
+    let Some(inside) = source.path.strip_prefix("server/src/engine/") else {
+        return vec![];
+    };
+    let own = inside.split(['/', '.']).next().unwrap_or_default().to_owned();
+    let own = format!("crate::engine::{own}");
+    complain(source, |line| {
+        let sibling = paths(line, "crate::").any(|path| {
+            let parent = path
+                .strip_prefix("crate::engine::")
+                .is_some_and(|rest| rest.starts_with('{') || rest.starts_with(|c: char| c.is_uppercase()));
+            !(parent || path.starts_with(&own) || path == "crate::engine")
+        });
+        sibling
+            || paths(line, "telemetry::").any(|path| !path.starts_with("telemetry::counters"))
+            || line.contains("prometheus")
+    })
+}
+
+fn is_pure(source: &Source) -> Vec<String> {
+    if !PURE.contains(&source.path.as_str()) {
+        return vec![];
+    }
+    let outside = [
+        "Instant::now",
+        "SystemTime",
+        "std::fs",
+        "std::net",
+        "std::io",
+        "std::process",
+        "std::env",
+        "std::thread",
+        "sys::",
+        "println!",
+        "File::",
+    ];
+    complain(source, |line| outside.iter().any(|word| line.contains(word)))
+}
+
+fn does_not_exit(source: &Source) -> Vec<String> {
+    if source.path.ends_with("src/main.rs") || source.path.contains("/tests/") {
+        return vec![];
+    }
+    complain(source, |line| line.contains("process::exit"))
+}
+
+/// The lines of code, tests left out, about which `wrong` is true.
+fn complain(source: &Source, wrong: impl Fn(&str) -> bool) -> Vec<String> {
+    let code = source
+        .text
+        .lines()
+        .enumerate()
+        .take_while(|(_, line)| !line.contains("#[cfg(test)]"));
+    code.filter(|(_, line)| !line.trim_start().starts_with("//"))
+        .filter(|(_, line)| wrong(line.split("//").next().unwrap_or_default()))
+        .map(|(index, line)| format!("line {}: {}", index + 1, line.trim()))
+        .collect()
+}
+
+/// The paths in a line that begin with `head` (a crate's name and `::`).
+fn paths<'a>(line: &'a str, head: &'a str) -> impl Iterator<Item = &'a str> {
+    let begins = move |&(index, _): &(usize, &str)| {
+        !line[..index].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '"')
+    };
+    line.match_indices(head).filter(begins).map(|(index, _)| {
+        let path = &line[index..];
+        let end = path.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':' || c == '{'));
+        &path[..end.unwrap_or(path.len())]
+    })
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn sources() -> Vec<Source> {
+    let mut sources = Vec::new();
+    for (member, _) in MAY_IMPORT {
+        for part in ["src", "tests", "benches"] {
+            collect(
+                &root().join(member).join(part),
+                &format!("{member}/{part}"),
+                &mut sources,
+            );
+        }
+    }
+    sources
+}
+
+fn collect(directory: &Path, name: &str, sources: &mut Vec<Source>) {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return;
+    };
+    for entry in entries {
+        let entry = entry.unwrap();
+        let path = format!("{name}/{}", entry.file_name().to_string_lossy());
+        if entry.file_type().unwrap().is_dir() {
+            collect(&entry.path(), &path, sources);
+        } else if path.ends_with(".rs") {
+            sources.push(Source {
+                path,
+                text: fs::read_to_string(entry.path()).unwrap(),
+            });
+        }
+    }
+}
+
+#[test]
+fn the_house_keeps_its_rules() {
+    let sources = sources();
+    assert!(sources.len() > 20, "the walk found only {} files", sources.len());
+    let mut complaints = Vec::new();
+    for (name, rule) in RULES {
+        for source in &sources {
+            complaints.extend(
+                rule(source)
+                    .into_iter()
+                    .map(|what| format!("{name}: {}: {what}", source.path)),
+            );
+        }
+    }
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+#[test]
+fn the_pure_files_exist() {
+    for path in PURE {
+        assert!(root().join(path).is_file(), "{path} is gone; mend the list");
+    }
+}
+
+#[test]
+fn the_architecture_fits_on_its_page() {
+    let lines = fs::read_to_string(root().join("ARCHITECTURE.md"))
+        .unwrap()
+        .lines()
+        .count();
+    assert!(lines <= 150, "ARCHITECTURE.md has {lines} lines");
+}
+
+#[test]
+fn libraries_depend_on_whom_they_may() {
+    for (member, allowed) in MAY_IMPORT {
+        let manifest = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
+        let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+        let dependencies = dependencies.split("\n[").next().unwrap_or_default();
+        for (other, _) in MAY_IMPORT {
+            let depends = dependencies
+                .lines()
+                .any(|line| line.split(['.', ' ', '=']).next() == Some(other));
+            let may = allowed.iter().any(|path| path.starts_with(&format!("{other}::")));
+            assert!(!depends || may, "{member} may not depend on {other}");
+        }
+    }
+}
+
+#[test]
+fn every_rule_can_complain() {
+    let broken = [
+        ("lab/src/a.rs", "use std::fs;\n"),
+        ("lab/src/a.rs", &*"//! x\n".repeat(LINES_MAX + 1)),
+        ("server/src/a.rs", "//! x\nfn f() { unsafe { g() } }\n"),
+        ("lab/src/a.rs", "//! x\nuse client::worker::Worker;\n"),
+        (
+            "server/src/engine/epoll.rs",
+            "//! x\nuse crate::engine::tokio::serve;\n",
+        ),
+        (
+            "lab/src/stats.rs",
+            "//! x\nfn f() { let now = std::time::Instant::now(); }\n",
+        ),
+        ("lab/src/a.rs", "//! x\nfn f() { std::process::exit(1) }\n"),
+    ];
+    assert_eq!(broken.len(), RULES.len());
+    for ((name, rule), (path, text)) in RULES.iter().zip(broken) {
+        let source = Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        assert!(!rule(&source).is_empty(), "`{name}` let {path} pass:\n{text}");
+    }
+}
+
+#[test]
+fn what_is_allowed_passes() {
+    let fine = [
+        (
+            "lab/src/a.rs",
+            "//! x\nuse client::summary::Slice;\nuse server::engine::ENGINES;\nuse sys::cpu::CpuSet;\n",
+        ),
+        (
+            "server/src/engine/epoll/table.rs",
+            "//! x\nuse crate::engine::{Context, Stop};\nuse super::Connection;\n",
+        ),
+        (
+            "server/src/engine/epoll.rs",
+            "//! x\nuse telemetry::counters::WorkerCounters;\nuse crate::engine::Context;\n",
+        ),
+    ];
+    for (path, text) in fine {
+        let source = Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        };
+        for (name, rule) in RULES {
+            assert_eq!(
+                rule(&source),
+                Vec::<String>::new(),
+                "`{name}` is wrong about {path}"
+            );
+        }
+    }
+}
