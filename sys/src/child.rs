@@ -9,13 +9,13 @@ use crate::check;
 /// Lets the kernel kill the child when the thread that starts it ends (prctl PR_SET_PDEATHSIG), so that not even
 /// a SIGKILL of the lab leaves servers behind. Start such children from the main thread.
 pub fn die_with_parent(command: &mut Command) {
-    // SAFETY: the closure runs between fork and exec and makes async-signal-safe calls only: prctl, getppid.
-    unsafe {
-        command.pre_exec(|| {
-            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
-            Ok(())
-        });
-    }
+    let set = || {
+        // SAFETY: this prctl takes a number and touches no memory of ours.
+        check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec and makes one async-signal-safe call: prctl.
+    unsafe { command.pre_exec(set) };
 }
 
 /// Asks process `pid` to end (SIGTERM).
@@ -26,4 +26,19 @@ pub fn terminate(pid: u32) -> io::Result<()> {
     // SAFETY: no pointers are passed.
     check(unsafe { libc::kill(pid as libc::pid_t, libc::SIGTERM) })?;
     Ok(())
+}
+
+/// Starts the child with at most `descriptors` open files, soft and hard limit alike, so that it cannot raise it.
+pub fn limit_descriptors(command: &mut Command, descriptors: u64) {
+    let limit = libc::rlimit {
+        rlim_cur: descriptors,
+        rlim_max: descriptors,
+    };
+    let set = move || {
+        // SAFETY: `limit` lives through the call.
+        check(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) })?;
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec and makes one async-signal-safe call: setrlimit.
+    unsafe { command.pre_exec(set) };
 }

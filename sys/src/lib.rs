@@ -4,11 +4,15 @@
 //! kernel returned, and turns errno into [`std::io::Error`]. Nothing here decides anything: no policy, no
 //! retry beyond EINTR, no knowledge of echo servers, metrics or command lines.
 
+pub mod allocator;
+pub mod adopt;
 pub mod child;
 pub mod clock;
 pub mod cpu;
 pub mod epoll;
+pub mod errno;
 pub mod limits;
+pub mod sampler;
 pub mod signal;
 pub mod socket;
 pub mod wake;

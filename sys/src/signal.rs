@@ -36,9 +36,8 @@ impl Termination {
         // SAFETY: -1 asks for a new descriptor; `set` is initialised.
         let fd = check(unsafe { libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
         // SAFETY: the kernel just made this descriptor for us.
-        Ok(Termination {
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Termination { fd })
     }
 
     /// Waits for a signal, at most `timeout` (`None`: for ever). True when one came; it is taken.

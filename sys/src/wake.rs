@@ -20,9 +20,8 @@ impl Flag {
         // SAFETY: no pointers are passed.
         let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: the kernel just made this descriptor for us.
-        Ok(Flag {
-            fd: unsafe { OwnedFd::from_raw_fd(fd) },
-        })
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Flag { fd })
     }
 
     /// Raises the flag; raising it again changes nothing.
