@@ -10,7 +10,7 @@ import (
 type counter struct{ value uint64 }
 
 // add is a plain addition: no lock prefix, no fence. The published server must not become slower by being measured, and
-// two or three locked instructions per message are what Go's atomics would cost. It is sound because one goroutine alone
+// three locked instructions per message are what Go's atomics would cost. It is sound because one goroutine alone
 // writes, and because Go's memory model promises that a racing load of one machine word sees some value that was really
 // written; the race detector, which reports every such pair, is told to look away.
 //

@@ -45,7 +45,7 @@ func (s *server) echo(connection *net.TCPConn, counts *slot) closeReason {
 			return reasonOf(err)
 		}
 		// Nothing but a stop sets deadlines.
-		s.finish(connection, buffer, counts)
+		finish(connection, buffer, counts)
 		return closedByShutdown
 	}
 }
@@ -67,15 +67,16 @@ func echoOnce(connection *net.TCPConn, buffer []byte, counts *slot) error {
 }
 
 // finish makes a stop gentle for one connection. Requests that had arrived but not been read would not only go
-// unanswered: closing a socket that holds unread bytes resets the connection, and a reset also destroys replies that are
-// still on their way. So what is there now is echoed, and if the peer sends on regardless, its last replies are let out
-// before the reset.
-func (s *server) finish(connection *net.TCPConn, buffer []byte, counts *slot) {
-	deadline := s.stopDeadline()
-	if connection.SetReadDeadline(deadline) != nil {
+// unanswered: a socket that is closed over unread bytes, or meets with more of them after, resets the connection, and
+// that destroys replies that are still on their way. So what is there now is echoed, and the socket may be closed only
+// when the peer's kernel has all of it. A peer that does not take its replies holds this up, until the grace period is
+// over.
+func finish(connection *net.TCPConn, buffer []byte, counts *slot) {
+	if connection.SetReadDeadline(time.Time{}) != nil {
 		return
 	}
-	// Bounded by what is there at this moment, so that a peer that never pauses cannot keep the server from stopping.
+	// Bounded by what is there at this moment, so that a peer that never pauses cannot keep the server from stopping;
+	// and as it is there, no read waits.
 	for waiting := queuedBytes(connection, unreadQueue); waiting > 0; {
 		turn := buffer
 		if waiting < len(turn) {
@@ -87,16 +88,16 @@ func (s *server) finish(connection *net.TCPConn, buffer []byte, counts *slot) {
 		}
 		waiting -= int(counts.receivedBytes.load() - before)
 	}
-	if queuedBytes(connection, unreadQueue) == 0 || connection.CloseWrite() != nil {
-		return
+	if queuedBytes(connection, unackedQueue) == 0 || connection.CloseWrite() != nil {
+		return // a quiet connection has nothing on its way
 	}
-	for queuedBytes(connection, unsentQueue) > 0 && time.Now().Before(deadline) {
-		time.Sleep(unsentPollInterval)
+	for queuedBytes(connection, unackedQueue) > 0 {
+		time.Sleep(unackedPollInterval)
 	}
 }
 
-// unsentPollInterval is short against any grace period; it is used only for peers that go on sending during a stop.
-const unsentPollInterval = 2 * time.Millisecond
+// unackedPollInterval is short against any grace period, and asked for only in a stop.
+const unackedPollInterval = 2 * time.Millisecond
 
 // reasonOf tells why a read or a write outside of a stop failed.
 func reasonOf(err error) closeReason {
@@ -112,12 +113,12 @@ func reasonOf(err error) closeReason {
 
 // The two queues of a socket, by the ioctl that tells their length.
 const (
-	unreadQueue = syscall.TIOCINQ  // SIOCINQ: arrived, not read
-	unsentQueue = syscall.TIOCOUTQ // SIOCOUTQ: written, not acknowledged by the peer
+	unreadQueue  = syscall.TIOCINQ  // SIOCINQ: arrived, not read
+	unackedQueue = syscall.TIOCOUTQ // SIOCOUTQ: written, not acknowledged by the peer's kernel; the end counts too
 )
 
 // queuedBytes returns the length of one of the connection's queues; 0 too if the connection is broken, for then nothing
-// more can be done for it.
+// more can be done for it, although the kernel goes on showing what was never sent.
 func queuedBytes(connection *net.TCPConn, queue uintptr) int {
 	raw, err := connection.SyscallConn()
 	if err != nil {
@@ -125,6 +126,13 @@ func queuedBytes(connection *net.TCPConn, queue uintptr) int {
 	}
 	var length int32
 	err = onDescriptor(raw, func(descriptor int) error {
+		pending, err := syscall.GetsockoptInt(descriptor, syscall.SOL_SOCKET, syscall.SO_ERROR)
+		if err != nil {
+			return err
+		}
+		if pending != 0 {
+			return syscall.Errno(pending)
+		}
 		_, _, errno := syscall.RawSyscall(syscall.SYS_IOCTL, uintptr(descriptor), queue,
 			uintptr(unsafe.Pointer(&length)))
 		if errno != 0 {

@@ -22,11 +22,9 @@ type server struct {
 
 	acceptErrors [acceptErrorReasons]atomic.Uint64
 
-	// stopping is closed first of all in a stop, accepted when the accept loop has ended.
-	stopping chan struct{}
-	accepted chan struct{}
-	// deadline is when connections must be done, in nanoseconds since 1970; set before any is woken to stop.
-	deadline atomic.Int64
+	// stopping is closed first of all in a stop, acceptEnded when the accept loop has ended.
+	stopping    chan struct{}
+	acceptEnded chan struct{}
 }
 
 // acceptErrorReason is a label of echolab_accept_errors_total.
@@ -56,7 +54,7 @@ func newServer(listener *net.TCPListener, configuration config) *server {
 		readBufferBytes: configuration.readBufferBytes,
 		nodelay:         configuration.nodelay,
 		stopping:        make(chan struct{}),
-		accepted:        make(chan struct{}),
+		acceptEnded:     make(chan struct{}),
 	}
 	if configuration.maxConnections > 0 {
 		result.seats = make(chan struct{}, configuration.maxConnections)
@@ -66,7 +64,7 @@ func newServer(listener *net.TCPListener, configuration config) *server {
 
 // accept takes connections until the server is stopped (then it returns nil) or its listener fails for good.
 func (s *server) accept() error {
-	defer close(s.accepted)
+	defer close(s.acceptEnded)
 	for s.takeSeat() {
 		connection, err := s.listener.AcceptTCP()
 		if err == nil {
@@ -131,20 +129,19 @@ func (s *server) leaveSeat() {
 }
 
 // stop ends accepting, lets each connection echo what has arrived, and returns, within the grace period, how many did
-// not get it done because their peers do not read. It may be called once.
+// not get it done because their peers do not read: those are left for the process to take with it. It may be called
+// once.
 func (s *server) stop(grace time.Duration) (cut int) {
 	// Leaves time for the process to end in.
 	deadline := time.Now().Add(grace - minDuration(grace/10, 100*time.Millisecond))
-	s.deadline.Store(deadline.UnixNano())
 	close(s.stopping)
 	s.listener.Close()
-	<-s.accepted // so that no connection can come after the wake-up
+	<-s.acceptEnded // so that no connection can come after the wake-up
 
 	past := time.Unix(1, 0)
 	emptied := s.connections.stop(func(connection *net.TCPConn) {
-		// Quiet ones wake up at once, those that wait for their peer at the deadline. An error means that the
-		// connection is closing anyway.
-		_ = connection.SetWriteDeadline(deadline)
+		// Ends the read that a quiet connection waits in, and a busy one's next. An error means that the connection is
+		// closing anyway.
 		_ = connection.SetReadDeadline(past)
 	})
 	timeout := time.NewTimer(time.Until(deadline))
@@ -156,9 +153,6 @@ func (s *server) stop(grace time.Duration) (cut int) {
 		return s.connections.totals().open
 	}
 }
-
-// stopDeadline is when connections must be done; it means nothing before a stop.
-func (s *server) stopDeadline() time.Time { return time.Unix(0, s.deadline.Load()) }
 
 func minDuration(a, b time.Duration) time.Duration {
 	if a < b {
