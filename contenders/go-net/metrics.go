@@ -76,7 +76,7 @@ func listenMetrics(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, bindError("metrics", address, err)
 	}
-	return keepReserve(listener), nil
+	return keepReserve(listener.(*net.TCPListener)), nil
 }
 
 // serveMetrics answers on the metrics listener for as long as the process lives. Profiles are served here and nowhere
