@@ -4,8 +4,8 @@
 //! kernel returned, and turns errno into [`std::io::Error`]. Nothing here decides anything: no policy, no
 //! retry beyond EINTR, no knowledge of echo servers, metrics or command lines.
 
-pub mod allocator;
 pub mod adopt;
+pub mod allocator;
 pub mod child;
 pub mod clock;
 pub mod cpu;
@@ -15,6 +15,7 @@ pub mod limits;
 pub mod sampler;
 pub mod signal;
 pub mod socket;
+pub mod uring;
 pub mod wake;
 
 use std::io;
