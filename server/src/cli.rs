@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Parser, Subcommand};
 use sys::cpu::CpuSet;
+use telemetry::profile::request::HERTZ;
 
 use crate::engine::{Accept, ENGINES, Engine, Trigger};
 use crate::failure::Failure;
@@ -45,6 +46,8 @@ pub struct Config {
     pub max_connections: Option<NonZeroUsize>,
     /// How long replies may take to leave once stopped.
     pub grace: Duration,
+    /// Samples for each second of CPU time, all the time, for CPU by category.
+    pub profile_hz: Option<NonZeroU32>,
     /// The CPUs to run on.
     pub cpus: Option<CpuSet>,
     /// Threads that serve, in engines that have a fixed number of them.
@@ -121,6 +124,11 @@ struct Args {
     #[arg(long, env, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     grace: Duration,
 
+    /// Samples for each second of CPU time that feed echolab_profile_seconds_total; 0 takes none
+    #[arg(long, env, value_name = "HZ", default_value = "0",
+          value_parser = |text: &str| count_or_zero(text, *HERTZ.end() as usize))]
+    profile_hz: OrZero,
+
     /// The CPUs to run on, such as `0-3,6` [default: all that it may use]
     #[arg(long, env, value_name = "LIST", value_parser = cpus)]
     cpus: Option<Cpus>,
@@ -186,6 +194,7 @@ impl Args {
             read_buffer_bytes: self.read_buffer,
             max_connections: self.max_connections.0,
             grace: self.grace,
+            profile_hz: self.profile_hz.0.and_then(|hertz| hertz.try_into().ok()),
             cpus,
             workers,
         }

@@ -8,6 +8,7 @@ pub mod engine;
 mod failure;
 mod health;
 mod listen;
+mod profile;
 mod serve;
 
 use std::ffi::OsString;

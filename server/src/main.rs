@@ -2,6 +2,12 @@
 
 use std::process::ExitCode;
 
+use sys::allocator::Counting;
+use telemetry::allocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Counting<Jemalloc> = Counting::new(Jemalloc);
+
 fn main() -> ExitCode {
     server::main(std::env::args_os().collect())
 }

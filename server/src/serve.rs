@@ -13,11 +13,13 @@ use sys::signal::Termination;
 use sys::wake::{Flag, wait_readable};
 use telemetry::counters::ServerCounters;
 use telemetry::exporter::Exporter;
+use telemetry::family::Source;
 use telemetry::process::OwnProcess;
 
 use crate::cli::Config;
 use crate::engine::{Context, Engine, Listeners, Stop};
 use crate::failure::Failure;
+use crate::profile;
 
 /// Descriptors that the server needs beside its connections: standard streams, listeners, epolls, flags, a few scrapes.
 /// Each worker adds up to three.
@@ -71,12 +73,10 @@ pub fn run(
     termination: &Termination,
 ) -> Result<ExitCode, Failure> {
     let counters = ServerCounters::new(config.engine.name, env!("CARGO_PKG_VERSION"));
-    let process = OwnProcess::new().context("cannot read /proc, where this process's figures are")?;
     // Lives until the engine has ended: the last scrape may come during the grace period.
     let exporter = metrics
-        .map(|listener| Exporter::start(listener, vec![Arc::clone(&counters) as _, Arc::new(process)]))
-        .transpose()
-        .context("cannot start the metrics exporter")?;
+        .map(|listener| start_exporter(listener, &config, Arc::clone(&counters)))
+        .transpose()?;
 
     let echo_address = echo
         .address()
@@ -127,6 +127,22 @@ pub fn run(
         .unwrap_or_else(|_| Err(std::io::Error::other("the engine panicked")));
     served.with_context(|| format!("the engine {} failed", config.engine.name))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Serves metrics and profiles.
+fn start_exporter(
+    listener: TcpListener,
+    config: &Config,
+    counters: Arc<ServerCounters>,
+) -> anyhow::Result<Exporter> {
+    let process = OwnProcess::new().context("cannot read /proc, where this process's figures are")?;
+    let extras =
+        profile::extras(config.engine.name, config.profile_hz).context("cannot start the profiler")?;
+    let mut sources: Vec<Arc<dyn Source>> = vec![counters, Arc::new(process), Arc::new(profile::allocator())];
+    if let Some(profiler) = &extras.profiler {
+        sources.push(Arc::clone(profiler) as _);
+    }
+    Exporter::start_with(listener, sources, extras).context("cannot start the metrics exporter")
 }
 
 /// Says that the server is ready. Whoever started it and closed the pipe does not care.

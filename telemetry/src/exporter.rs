@@ -1,4 +1,4 @@
-//! /metrics and /healthz on a thread of its own, so that no scrape ever runs on an engine's worker.
+//! /metrics, /healthz and /debug/pprof/ on a thread of its own, so that no scrape ever runs on an engine's worker.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -6,12 +6,22 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use axum::Router;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::sync::oneshot;
 
 use crate::family::{self, Source};
+use crate::profile::{self, Profiler};
+
+/// What an exporter may have beside the metrics.
+#[derive(Default, Clone)]
+pub struct Extras {
+    /// Serves `/debug/pprof/`.
+    pub profiler: Option<Arc<Profiler>>,
+    /// Runs first on the exporter's thread: to leave it out of what is counted for each thread, for example.
+    pub on_start: Option<fn()>,
+}
 
 /// A running exporter. Stops when dropped.
 pub struct Exporter {
@@ -26,6 +36,18 @@ impl Exporter {
     /// # Errors
     /// When the thread or its runtime cannot be made.
     pub fn start(listener: TcpListener, sources: Vec<Arc<dyn Source>>) -> io::Result<Exporter> {
+        Exporter::start_with(listener, sources, Extras::default())
+    }
+
+    /// As [`Exporter::start`], with more than metrics.
+    ///
+    /// # Errors
+    /// When the thread or its runtime cannot be made.
+    pub fn start_with(
+        listener: TcpListener,
+        sources: Vec<Arc<dyn Source>>,
+        extras: Extras,
+    ) -> io::Result<Exporter> {
         let address = listener.local_addr()?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -35,10 +57,13 @@ impl Exporter {
         let thread = std::thread::Builder::new()
             .name("exporter".to_owned())
             .spawn(move || {
+                if let Some(on_start) = extras.on_start {
+                    on_start();
+                }
                 let served: io::Result<()> = runtime.block_on(async {
                     let listener = tokio::net::TcpListener::from_std(listener)?;
                     tokio::select! {
-                        result = axum::serve(listener, routes(sources)) => result,
+                        result = axum::serve(listener, routes(sources, extras.profiler)) => result,
                         _ = stopped => Ok(()),
                     }
                 });
@@ -69,7 +94,7 @@ impl Drop for Exporter {
     }
 }
 
-fn routes(sources: Vec<Arc<dyn Source>>) -> Router {
+fn routes(sources: Vec<Arc<dyn Source>>, profiler: Option<Arc<Profiler>>) -> Router {
     let sources: Arc<[Arc<dyn Source>]> = sources.into();
     let metrics = move || {
         let sources = Arc::clone(&sources);
@@ -84,9 +109,21 @@ fn routes(sources: Vec<Arc<dyn Source>>) -> Router {
             }
         }
     };
-    Router::new()
+    let mut known = "/metrics, /healthz".to_owned();
+    let mut router = Router::new()
         .route("/metrics", get(metrics))
-        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/healthz", get(|| async { "ok\n" }));
+    if let Some(profiler) = profiler {
+        router = router.merge(profile::routes::routes(profiler));
+        known.push_str(", /debug/pprof/, /debug/pprof/profile, /debug/pprof/flamegraph");
+    }
+    router.fallback(move |uri: Uri| async move {
+        let path = uri.path();
+        (
+            StatusCode::NOT_FOUND,
+            format!("there is nothing at {path}; there is: {known}\n"),
+        )
+    })
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 //!
 //! [`names`] lists every metric. [`counters`] are what servers count, [`live`] the histograms of the live view,
 //! [`latency`] the exact ones that reports are made of, [`process`] what a process uses, and [`exporter`] serves
-//! all of it over HTTP. Absent by design: global state, and any Prometheus type outside [`family`] and
-//! [`exporter`].
+//! all of it over HTTP. [`profile`] says where the CPU goes, [`allocator`] where the memory is. Absent by design:
+//! global state, and any Prometheus type outside [`family`] and [`exporter`].
 
+pub mod allocator;
 pub mod counters;
 pub mod exporter;
 pub mod family;
@@ -12,3 +13,4 @@ pub mod latency;
 pub mod live;
 pub mod names;
 pub mod process;
+pub mod profile;

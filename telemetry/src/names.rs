@@ -72,6 +72,23 @@ metrics! {
     CONTEXT_SWITCHES = Counter "echolab_context_switches_total" ["kind"]
         "Context switches: voluntary (it waited: a wake-up each), involuntary (it was put aside).";
 
+    // What the program asks of its allocator, and where its CPU goes.
+    ALLOCATIONS = Counter "echolab_allocations_total" []
+        "Allocations that the program asked for since it started, the exporter's and the profiler's own left out.";
+    ALLOCATION_BYTES = Counter "echolab_allocation_bytes_total" []
+        "Bytes of those allocations; growing one counts its whole new size.";
+    ALLOCATOR_ALLOCATED = Gauge "echolab_allocator_allocated_bytes" [] "Bytes that the program holds of the allocator.";
+    ALLOCATOR_ACTIVE = Gauge "echolab_allocator_active_bytes" [] "Bytes of the pages that these lie in.";
+    ALLOCATOR_RESIDENT = Gauge "echolab_allocator_resident_bytes" []
+        "Bytes that the allocator keeps in memory: active pages, its own records, and freed pages not given back yet.";
+    ALLOCATOR_RETAINED = Gauge "echolab_allocator_retained_bytes" []
+        "Bytes of address space that the allocator keeps without memory behind them.";
+    ALLOCATOR_METADATA = Gauge "echolab_allocator_metadata_bytes" [] "Bytes of the allocator's own records.";
+    PROFILE_SECONDS = Counter "echolab_profile_seconds_total" ["category"]
+        "CPU seconds by what they went into: read, write, wait, accept, scheduler, allocation, other. From samples (--profile-hz); all categories together are the process's CPU. With io_uring the kernel reads and writes inside the wait.";
+    PROFILE_SAMPLES = Counter "echolab_profile_samples_total" []
+        "Samples that the CPU seconds by category are made of: with few of them, they are rough.";
+
     // The client.
     CLIENT_REQUESTS = Counter "echolab_client_requests_total" [] "Requests sent.";
     CLIENT_REPLIES = Counter "echolab_client_replies_total" [] "Replies that came back whole and right.";

@@ -1,0 +1,367 @@
+//! What a call stack was about: reading, writing, waiting, accepting, scheduling, allocating, or something else.
+//!
+//! Function names of different languages don't align, so what contenders have in common is these categories. The
+//! rules know the C library, Rust's standard library, tokio, mio, io-uring, jemalloc and Go's runtime. The innermost
+//! frame that a rule knows decides; user code decides for `other`, so that an engine's own work is not booked on the
+//! runtime that called it.
+
+use crate::profile::pprof::{Profile, Stack};
+
+/// What CPU time went into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Category {
+    /// Taking bytes from a socket.
+    Read,
+    /// Putting bytes into a socket.
+    Write,
+    /// Asking the kernel what happened: epoll_wait, io_uring_enter. With io_uring the kernel reads and writes in there.
+    Wait,
+    /// Taking connections.
+    Accept,
+    /// Deciding who runs next, and waking and parking threads.
+    Scheduler,
+    /// Memory: allocating, freeing, collecting garbage.
+    Allocation,
+    /// Everything else; the engine's own code, above all.
+    Other,
+}
+
+impl Category {
+    /// All categories with the text that stands in labels and results.
+    pub const ALL: [(Category, &str); 7] = [
+        (Category::Read, "read"),
+        (Category::Write, "write"),
+        (Category::Wait, "wait"),
+        (Category::Accept, "accept"),
+        (Category::Scheduler, "scheduler"),
+        (Category::Allocation, "allocation"),
+        (Category::Other, "other"),
+    ];
+}
+
+/// The category of a stack, whose functions are given from the innermost outwards.
+pub fn categorize<'a>(functions: impl IntoIterator<Item = &'a str>) -> Category {
+    let mut functions = functions.into_iter();
+    let Some(category) = functions.by_ref().find_map(rule) else {
+        return Category::Other;
+    };
+    let wakes = |name: &str| {
+        name.contains("Waker::wake") || name.contains("eventfd") || name == "runtime.netpollBreak"
+    };
+    match category {
+        // A runtime wakes its threads by writing to a descriptor of its own.
+        Category::Write | Category::Read if functions.by_ref().take(8).any(wakes) => Category::Scheduler,
+        category => category,
+    }
+}
+
+/// The CPU time of a profile by category, in nanoseconds, in the order of [`Category::ALL`].
+pub fn cpu_nanos_by_category(profile: &Profile) -> [u64; Category::ALL.len()] {
+    let mut nanos = [0; Category::ALL.len()];
+    for Stack {
+        functions, cpu_nanos, ..
+    } in profile.stacks()
+    {
+        nanos[categorize(functions) as usize] += cpu_nanos.max(0) as u64;
+    }
+    nanos
+}
+
+/// What one function's name says, if anything.
+fn rule(name: &str) -> Option<Category> {
+    // A method of a trait reads `<a::B as c::D>::e`; generics end in `<…>`. Neither matters below.
+    let bare = name.trim_start_matches('<');
+    if let Some(category) = c_function(bare) {
+        return Some(category);
+    }
+    let known = |(needles, category): &(&[&str], Category)| {
+        needles
+            .iter()
+            .any(|needle| bare.starts_with(needle))
+            .then_some(*category)
+    };
+    PREFIXES.iter().find_map(known)
+}
+
+/// Functions of the C library and jemalloc, by their exact names, the library's own prefixes taken off.
+fn c_function(name: &str) -> Option<Category> {
+    if name.contains(['.', ':']) {
+        return None;
+    }
+    let name = name.trim_start_matches("__").trim_start_matches("GI_");
+    let name = name.trim_start_matches("__").trim_start_matches("libc_");
+    Some(match name {
+        "recv" | "recvfrom" | "recvmsg" | "read" | "readv" | "pread" | "pread64" => Category::Read,
+        "send" | "sendto" | "sendmsg" | "write" | "writev" | "shutdown" => Category::Write,
+        "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "epoll_ctl" | "poll" | "ppoll" | "select"
+        | "io_uring_enter" => Category::Wait,
+        "accept" | "accept4" => Category::Accept,
+        "futex_wait"
+        | "futex_wake"
+        | "sched_yield"
+        | "nanosleep"
+        | "clock_nanosleep"
+        | "lll_lock_wait"
+        | "lll_lock_wake"
+        | "pthread_cond_wait"
+        | "pthread_cond_signal"
+        | "pthread_mutex_lock"
+        | "clone"
+        | "clone3" => Category::Scheduler,
+        "malloc" | "calloc" | "realloc" | "free" | "cfree" | "posix_memalign" | "aligned_alloc" | "mmap"
+        | "mmap64" | "munmap" | "madvise" | "brk" | "sbrk" => Category::Allocation,
+        _ if name.starts_with("rjem_") || name.starts_with("_rjem_") || name.starts_with("rust_alloc") => {
+            Category::Allocation
+        }
+        _ if name.starts_with("rust_dealloc") || name.starts_with("rust_realloc") => Category::Allocation,
+        _ if name.starts_with("pthread_") => Category::Scheduler,
+        _ => return None,
+    })
+}
+
+/// Beginnings of names of Rust and Go; the first that fits decides, so the narrower ones come first.
+const PREFIXES: &[(&[&str], Category)] = &[
+    // Our own thin layer, and the calls beneath the standard library and mio.
+    (
+        &[
+            "sys::socket::receive",
+            "syscall.read",
+            "syscall.recv",
+            "syscall.Read",
+            "internal/poll.(*FD).Read",
+            "net.(*conn).Read",
+            "net.(*netFD).Read",
+            "std::net::tcp::TcpStream as std::io::Read",
+            "&std::net::tcp::TcpStream as std::io::Read",
+            "tokio::net::tcp::stream::TcpStream>::try_read",
+            "tokio::net::tcp::stream::TcpStream::try_read",
+            "tokio::net::tcp::stream::TcpStream as tokio::io::async_read",
+            "tokio::io::util::read",
+        ],
+        Category::Read,
+    ),
+    (
+        &[
+            "sys::socket::send",
+            "syscall.write",
+            "syscall.send",
+            "syscall.Write",
+            "internal/poll.(*FD).Write",
+            "net.(*conn).Write",
+            "net.(*netFD).Write",
+            "std::net::tcp::TcpStream as std::io::Write",
+            "&std::net::tcp::TcpStream as std::io::Write",
+            "tokio::net::tcp::stream::TcpStream>::try_write",
+            "tokio::net::tcp::stream::TcpStream::try_write",
+            "tokio::net::tcp::stream::TcpStream as tokio::io::async_write",
+            "tokio::io::util::write",
+        ],
+        Category::Write,
+    ),
+    (
+        &[
+            "sys::socket::accept",
+            "syscall.accept",
+            "syscall.Accept",
+            "internal/poll.accept",
+            "internal/poll.(*FD).Accept",
+            "net.(*TCPListener)",
+            "net.(*netFD).accept",
+            "std::net::tcp::TcpListener::accept",
+            "tokio::net::tcp::listener",
+            "mio::net::tcp::listener",
+        ],
+        Category::Accept,
+    ),
+    (
+        &[
+            "sys::epoll",
+            "sys::uring",
+            "sys::wake::wait_readable",
+            "io_uring::",
+            "mio::poll",
+            "mio::sys::unix::selector",
+            "runtime.epollwait",
+            "runtime.netpoll",
+            "internal/runtime/syscall.EpollWait",
+            "runtime/internal/syscall.EpollWait",
+        ],
+        Category::Wait,
+    ),
+    (
+        &[
+            "alloc::alloc::",
+            "alloc::raw_vec::",
+            "tikv_jemallocator::",
+            "sys::allocator::",
+            "runtime.mallocgc",
+            "runtime.newobject",
+            "runtime.makeslice",
+            "runtime.growslice",
+            "runtime.gc",
+            "runtime.scan",
+            "runtime.greyobject",
+            "runtime.markroot",
+            "runtime.sweep",
+            "runtime.bgsweep",
+            "runtime.bgscavenge",
+            "runtime.(*mheap)",
+            "runtime.(*mcache)",
+            "runtime.(*mcentral)",
+            "runtime.(*gcWork)",
+            "runtime.(*sweepLocked)",
+            "runtime.deductAssistCredit",
+            "runtime.wbBufFlush",
+        ],
+        Category::Allocation,
+    ),
+    (
+        &[
+            "tokio::runtime::",
+            "tokio::task::",
+            "tokio::sync::",
+            "tokio::util::",
+            "tokio::loom::",
+            "mio::",
+            "parking_lot",
+            "std::sys::sync::",
+            "std::sys::pal::unix::futex",
+            "std::sync::",
+            "std::thread::",
+            "core::task::wake",
+            "runtime.futex",
+            "runtime.schedule",
+            "runtime.findRunnable",
+            "runtime.mcall",
+            "runtime.park_m",
+            "runtime.gopark",
+            "runtime.goready",
+            "runtime.ready",
+            "runtime.goschedImpl",
+            "runtime.gosched_m",
+            "runtime.execute",
+            "runtime.mstart",
+            "runtime.mPark",
+            "runtime.notesleep",
+            "runtime.notewakeup",
+            "runtime.notetsleep",
+            "runtime.startm",
+            "runtime.stopm",
+            "runtime.wakep",
+            "runtime.handoffp",
+            "runtime.retake",
+            "runtime.sysmon",
+            "runtime.usleep",
+            "runtime.osyield",
+            "runtime.procyield",
+            "runtime.runq",
+            "runtime.globrunq",
+            "runtime.stealWork",
+            "runtime.checkTimers",
+            "runtime.casgstatus",
+            "runtime.entersyscall",
+            "runtime.exitsyscall",
+            "runtime.reentersyscall",
+            "runtime.lock",
+            "runtime.unlock",
+            "runtime.goroutineReady",
+        ],
+        Category::Scheduler,
+    ),
+    // An engine's own code, and what serves the metrics.
+    (
+        &[
+            "server::",
+            "rust_runtimes::",
+            "main.",
+            "telemetry::",
+            "axum::",
+            "hyper::",
+        ],
+        Category::Other,
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_innermost_known_frame_decides() {
+        let cases: &[(&[&str], Category)] = &[
+            (
+                &[
+                    "__libc_recv",
+                    "sys::socket::receive",
+                    "server::engine::epoll::run",
+                ],
+                Category::Read,
+            ),
+            (&["recv"], Category::Read),
+            (&["__send", "std::net::tcp::TcpStream::write"], Category::Write),
+            (
+                &["epoll_wait", "mio::sys::unix::selector::Selector::select"],
+                Category::Wait,
+            ),
+            (&["syscall", "io_uring::sys::io_uring_enter"], Category::Wait),
+            (
+                &["syscall", "std::sys::pal::unix::futex::futex_wait"],
+                Category::Scheduler,
+            ),
+            (&["accept4", "sys::socket::accept"], Category::Accept),
+            (
+                &["arena_malloc_hard", "_rjem_malloc", "server::engine::x"],
+                Category::Allocation,
+            ),
+            (&["__GI___libc_malloc"], Category::Allocation),
+            (
+                &["write", "mio::sys::unix::waker::Waker::wake", "tokio::runtime::x"],
+                Category::Scheduler,
+            ),
+            (&["memcpy", "server::engine::epoll::run"], Category::Other),
+            (
+                &["server::engine::tokio::echo", "tokio::runtime::task::raw::poll"],
+                Category::Other,
+            ),
+            (
+                &["core::slice::get", "tokio::runtime::task::harness::poll"],
+                Category::Scheduler,
+            ),
+            (
+                &[
+                    "internal/runtime/syscall.Syscall6",
+                    "syscall.RawSyscall6",
+                    "syscall.Syscall",
+                    "syscall.read",
+                ],
+                Category::Read,
+            ),
+            (
+                &[
+                    "internal/runtime/syscall.Syscall6",
+                    "internal/runtime/syscall.EpollWait",
+                    "runtime.netpoll",
+                ],
+                Category::Wait,
+            ),
+            (
+                &["runtime.memclrNoHeapPointers", "runtime.mallocgc", "main.echo"],
+                Category::Allocation,
+            ),
+            (&["runtime.futex", "runtime.futexwakeup"], Category::Scheduler),
+            (&["main.echo", "runtime.goexit"], Category::Other),
+            (&["[unknown]"], Category::Other),
+            (&[], Category::Other),
+        ];
+        for (functions, category) in cases {
+            assert_eq!(categorize(functions.iter().copied()), *category, "{functions:?}");
+        }
+    }
+
+    #[test]
+    fn the_order_of_all_is_the_order_of_the_variants() {
+        for (index, (category, _)) in Category::ALL.iter().enumerate() {
+            assert_eq!(*category as usize, index);
+        }
+    }
+}
