@@ -277,6 +277,15 @@ fn has_variables(board: &Board) -> Vec<String> {
             }
         } else if variable["refresh"] != 2 {
             complaints.push(format!("{}: `{name}` does not follow the time range", board.file));
+        } else if *name == "job" {
+            // The linter wants .+ here too. But servers and clients share process metrics and the label contender:
+            // .+ would add them up, where the values found are the jobs that this dashboard is about.
+            if variable["includeAll"] != true || !variable["allValue"].is_null() {
+                complaints.push(format!(
+                    "{}: `job` must mean the jobs found when it means all",
+                    board.file
+                ));
+            }
         } else if *name != "run" && (variable["multi"] != true || variable["allValue"] != ".+") {
             complaints.push(format!(
                 "{}: `{name}` must take several values, and .+ for all",
