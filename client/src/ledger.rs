@@ -1,0 +1,193 @@
+//! What one thread notes in one slice, and how the threads' notes become the slice's result. Pure.
+
+use std::time::Duration;
+
+use telemetry::latency::Latency;
+
+use crate::clock::{self, Nanos};
+use crate::metrics::{self, Errors};
+use crate::summary::{Quantiles, Slice};
+
+/// One thread's notes of one slice.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// When the first request could be due.
+    pub start: Nanos,
+    /// When requests stop falling due; moved forward when the slice is cut short.
+    pub end: Nanos,
+    /// When the last reply was in, or was given up.
+    pub drained: Nanos,
+    /// Requests that fell due; in a closed loop, those sent.
+    pub due: u64,
+    /// Requests sent.
+    pub sent: u64,
+    /// Whole and right replies.
+    pub replies: u64,
+    /// Those that came before `end`.
+    pub replies_in_time: u64,
+    /// Errors since the previous slice ended.
+    pub errors: Errors,
+    /// Connections that stood at the end.
+    pub connections: u64,
+    /// Time in flight of all replied requests, cut at `end`.
+    pub in_flight: Nanos,
+    /// Time that connections spent thinking, cut at `end`.
+    pub thinking: Nanos,
+    /// Time at work before `end`.
+    pub busy: Nanos,
+    /// Message bytes sent.
+    pub sent_bytes: u64,
+    /// Message bytes received.
+    pub received_bytes: u64,
+    /// The first bad reply, in words.
+    pub complaint: Option<String>,
+    /// From due to reply.
+    pub response: Latency,
+    /// From the actual send to the reply.
+    pub service: Latency,
+    /// From due and free to the actual send.
+    pub send_lag: Latency,
+}
+
+impl Ledger {
+    /// An empty page for a slice from `start` to `end`.
+    pub fn new(start: Nanos, end: Nanos) -> Ledger {
+        Ledger {
+            start,
+            end,
+            drained: end,
+            due: 0,
+            sent: 0,
+            replies: 0,
+            replies_in_time: 0,
+            errors: Errors::default(),
+            connections: 0,
+            in_flight: 0,
+            thinking: 0,
+            busy: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            complaint: None,
+            response: Latency::new(),
+            service: Latency::new(),
+            send_lag: Latency::new(),
+        }
+    }
+
+    /// Notes a whole, right reply at `now` to a request that was due at `due` and sent at `sent`. Returns its response
+    /// and service time.
+    #[inline]
+    pub fn reply(&mut self, due: Nanos, sent: Nanos, now: Nanos) -> (Duration, Duration) {
+        self.replies += 1;
+        self.replies_in_time += u64::from(now < self.end);
+        self.in_flight += now.min(self.end).saturating_sub(sent);
+        let response = Duration::from_nanos(now.saturating_sub(due));
+        let service = Duration::from_nanos(now.saturating_sub(sent));
+        self.response.record(response);
+        self.service.record(service);
+        (response, service)
+    }
+}
+
+/// The result of a slice from its threads' notes and the CPU time that the process used for it.
+pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
+    let mut all = Ledger::new(0, 0);
+    let mut span = 0;
+    let mut drain = 0;
+    let mut busy_share = 0.0f64;
+    for ledger in ledgers {
+        let own_span = ledger.end.saturating_sub(ledger.start);
+        span = span.max(own_span);
+        drain = drain.max(ledger.drained.saturating_sub(ledger.end));
+        if own_span > 0 {
+            busy_share = busy_share.max(ledger.busy as f64 / own_span as f64);
+        }
+        all.due += ledger.due;
+        all.sent += ledger.sent;
+        all.replies += ledger.replies;
+        all.replies_in_time += ledger.replies_in_time;
+        all.connections += ledger.connections;
+        all.in_flight += ledger.in_flight;
+        all.thinking += ledger.thinking;
+        all.sent_bytes += ledger.sent_bytes;
+        all.received_bytes += ledger.received_bytes;
+        for (sum, count) in all.errors.iter_mut().zip(&ledger.errors) {
+            *sum += count;
+        }
+        all.response.merge(&ledger.response);
+        all.service.merge(&ledger.service);
+        all.send_lag.merge(&ledger.send_lag);
+    }
+    let mean = |time: Nanos| if span == 0 { 0.0 } else { time as f64 / span as f64 };
+    Slice {
+        seconds: clock::seconds(span),
+        drain_seconds: clock::seconds(drain),
+        due: all.due,
+        sent: all.sent,
+        replies: all.replies,
+        replies_in_time: all.replies_in_time,
+        errors: metrics::named(&all.errors),
+        connections: all.connections,
+        in_flight_mean: mean(all.in_flight),
+        thinking_mean: mean(all.thinking),
+        cpu_seconds: cpu.as_secs_f64(),
+        busy_share: busy_share.min(1.0),
+        sent_bytes: all.sent_bytes,
+        received_bytes: all.received_bytes,
+        response_micros: Quantiles::from(&all.response),
+        service_micros: Quantiles::from(&all.service),
+        send_lag_micros: Quantiles::from(&all.send_lag),
+        response_histogram: all.response.to_base64(),
+        service_histogram: all.service.to_base64(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_in_the_drain_counts_but_not_in_time_and_its_flight_is_cut() {
+        let mut ledger = Ledger::new(1_000, 11_000);
+        ledger.reply(2_000, 3_000, 6_000);
+        ledger.reply(9_000, 10_000, 15_000);
+        ledger.drained = 15_000;
+        assert_eq!((ledger.replies, ledger.replies_in_time), (2, 1));
+        assert_eq!(ledger.in_flight, 3_000 + 1_000);
+        let slice = merge(&[ledger], Duration::from_millis(3));
+        assert!((slice.seconds - 1e-5).abs() < 1e-12);
+        assert!((slice.drain_seconds - 4e-6).abs() < 1e-12);
+        assert!((slice.in_flight_mean - 0.4).abs() < 1e-9);
+        assert!(
+            (slice.response_micros.max - 6.0).abs() < 0.01,
+            "{:?}",
+            slice.response_micros
+        );
+        assert!(
+            (slice.service_micros.max - 5.0).abs() < 0.01,
+            "{:?}",
+            slice.service_micros
+        );
+    }
+
+    #[test]
+    fn threads_add_up_and_the_busiest_one_speaks_for_busy() {
+        let ledger = |replies, busy| {
+            let mut ledger = Ledger::new(0, 1000);
+            (ledger.replies, ledger.busy, ledger.errors[0]) = (replies, busy, 1);
+            ledger
+        };
+        let slice = merge(&[ledger(3, 900), ledger(4, 100)], Duration::ZERO);
+        assert_eq!((slice.replies, slice.errors["bad_reply"]), (7, 2));
+        assert!((slice.busy_share - 0.9).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_slice_of_nothing_is_all_zeroes() {
+        let slice = merge(&[], Duration::ZERO);
+        assert_eq!(
+            (slice.seconds, slice.in_flight_mean, slice.busy_share),
+            (0.0, 0.0, 0.0)
+        );
+    }
+}

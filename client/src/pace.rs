@@ -1,0 +1,379 @@
+//! When is the next request due? Pure: `now` is an argument, and an open loop does not even ask for it.
+//!
+//! In an open loop every due time is fixed before the slice begins. Requests are numbered, connections take turns, and
+//! the k-th request of a thread is due at a time that follows from k alone (smooth, burst) or from a seeded stream of
+//! its connection (poisson); a late reply shifts nothing. In a closed loop the next request is due a think time after
+//! the previous reply.
+
+use crate::clock::{Nanos, SECOND};
+use crate::plan::Share;
+use crate::random::{self, mix};
+use crate::summary::{Arrivals, Pace};
+
+/// One connection's next request: when it is due, and what the one after it follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    /// When the request is due.
+    pub due: Nanos,
+    /// Smooth and burst: the request's number in its thread. Poisson: the state of the connection's random stream.
+    state: u64,
+}
+
+impl Tick {
+    /// A connection that takes no part in this slice.
+    pub const NEVER: Tick = Tick {
+        due: Nanos::MAX,
+        state: 0,
+    };
+}
+
+/// One thread's due times in one slice.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    start: Nanos,
+    end: Nanos,
+    law: Law,
+}
+
+#[derive(Debug, Clone)]
+enum Law {
+    Closed {
+        think: Nanos,
+        share: Share,
+    },
+    Even {
+        nanos_per_request: f64,
+        phase: f64,
+        connections: u64,
+        /// Bursts happen at multiples of this; 1 for smooth arrivals.
+        interval: Nanos,
+    },
+    Poisson {
+        mean_gap_nanos: f64,
+        seed: u64,
+    },
+}
+
+impl Schedule {
+    /// The due times of the thread that has `share`, from `start` on and before `end`. `seed` should differ between
+    /// slices and threads.
+    pub fn new(pace: &Pace, share: Share, (start, end): (Nanos, Nanos), seed: u64) -> Schedule {
+        let law = match *pace {
+            Pace::Closed { think_time_micros } => Law::Closed {
+                think: think_time_micros.saturating_mul(1000),
+                share,
+            },
+            Pace::Open {
+                rate_per_second,
+                arrivals: Arrivals::Poisson,
+            } => Law::Poisson {
+                mean_gap_nanos: share.all_connections as f64 * SECOND as f64 / rate_per_second,
+                seed,
+            },
+            Pace::Open {
+                rate_per_second,
+                arrivals,
+            } => Law::Even {
+                nanos_per_request: SECOND as f64 / share.rate_per_second(rate_per_second),
+                phase: share.phase(),
+                connections: share.connections as u64,
+                interval: match arrivals {
+                    Arrivals::Burst { interval_micros } => interval_micros.saturating_mul(1000).max(1),
+                    Arrivals::Smooth | Arrivals::Poisson => 1,
+                },
+            },
+        };
+        Schedule { start, end, law }
+    }
+
+    /// The first request of the thread's connection at `position` (from 0) among those that take part.
+    pub fn first(&self, position: usize) -> Tick {
+        match &self.law {
+            // Spread over one think time, or every connection would ask at once, for ever.
+            Law::Closed { think, share } => {
+                let turn = (position as f64 + share.phase()) / share.connections.max(1) as f64;
+                Tick {
+                    due: self.start.saturating_add((turn * *think as f64) as Nanos),
+                    state: 0,
+                }
+            }
+            Law::Even { .. } => self.even(position as u64),
+            Law::Poisson { seed, .. } => {
+                let state = mix(mix(*seed).wrapping_add(position as u64));
+                self.after_gap(Tick {
+                    due: self.start,
+                    state,
+                })
+            }
+        }
+    }
+
+    /// The request after `tick`'s, whose reply was in at `replied`.
+    #[inline]
+    pub fn next(&self, tick: Tick, replied: Nanos) -> Tick {
+        match &self.law {
+            Law::Closed { think, .. } => Tick {
+                due: replied.saturating_add(*think),
+                state: 0,
+            },
+            Law::Even { connections, .. } => self.even(tick.state + connections),
+            Law::Poisson { .. } => self.after_gap(tick),
+        }
+    }
+
+    /// How many requests of one connection, from `tick`'s on, are due before `end`. Only an open loop knows of any.
+    pub fn remaining(&self, tick: Tick, end: Nanos) -> u64 {
+        if tick == Tick::NEVER {
+            return 0;
+        }
+        match &self.law {
+            Law::Closed { .. } => 0,
+            Law::Even { connections, .. } => {
+                // Due times rise with the number: double until one is not before `end`, then halve.
+                let due_before_end = |turns: u64| self.even(tick.state + turns * connections).due < end;
+                let mut high = 0;
+                while due_before_end(high) {
+                    high = 2 * high + 1;
+                }
+                let mut low = high / 2;
+                while low < high {
+                    let middle = low + (high - low) / 2;
+                    match due_before_end(middle) {
+                        true => low = middle + 1,
+                        false => high = middle,
+                    }
+                }
+                low
+            }
+            Law::Poisson { .. } => {
+                let later = |tick: &Tick| Some(self.after_gap(*tick));
+                std::iter::successors(Some(tick), later)
+                    .take_while(|tick| tick.due < end)
+                    .count() as u64
+            }
+        }
+    }
+
+    /// Whether due times are to be met by spinning, as a sleep ends too late to place single requests.
+    pub fn spins(&self) -> bool {
+        matches!(self.law, Law::Even { interval: 1, .. })
+    }
+
+    /// Whether the next request follows from the previous reply.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.law, Law::Closed { .. })
+    }
+
+    /// The thread's request with this number. Computed from the number, never from the request before it, so that
+    /// rounding cannot add up.
+    #[inline]
+    fn even(&self, number: u64) -> Tick {
+        let Law::Even {
+            nanos_per_request,
+            phase,
+            interval,
+            ..
+        } = &self.law
+        else {
+            return Tick::NEVER;
+        };
+        let after_start = ((number as f64 + phase) * nanos_per_request) as Nanos;
+        if after_start >= self.end - self.start {
+            return Tick {
+                due: Nanos::MAX,
+                state: number,
+            };
+        }
+        // All that fall due within one interval go out at its end. The first interval ends at the start, so that
+        // a slice holds exactly the requests that smooth arrivals would give it.
+        let after_start = match interval {
+            1 => after_start,
+            interval => after_start / interval * interval,
+        };
+        Tick {
+            due: self.start + after_start,
+            state: number,
+        }
+    }
+
+    /// An exponential gap after `tick` (by inversion of the distribution function).
+    #[inline]
+    fn after_gap(&self, tick: Tick) -> Tick {
+        let Law::Poisson { mean_gap_nanos, .. } = &self.law else {
+            return Tick::NEVER;
+        };
+        let mut state = tick.state;
+        // 53 random bits, as a number above 0 and up to 1.
+        let uniform = ((random::next(&mut state) >> 11) + 1) as f64 / (1u64 << 53) as f64;
+        let gap = -uniform.ln() * mean_gap_nanos;
+        Tick {
+            due: tick.due.saturating_add(gap.round() as Nanos),
+            state,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan;
+    use proptest::prelude::*;
+
+    const START: Nanos = 5_000_000_000;
+    const END: Nanos = START + SECOND / 5;
+
+    fn open(rate_per_second: f64, arrivals: Arrivals) -> Pace {
+        Pace::Open {
+            rate_per_second,
+            arrivals,
+        }
+    }
+
+    /// Every due time of one connection before `end`; the replies' instants are nonsense on purpose.
+    fn dues(schedule: &Schedule, position: usize, end: Nanos) -> Vec<Nanos> {
+        let later = |tick: &Tick| Some(schedule.next(*tick, tick.due ^ 0xFFFF_FFFF));
+        std::iter::successors(Some(schedule.first(position)), later)
+            .map(|tick| tick.due)
+            .take_while(|&due| due < end)
+            .collect()
+    }
+
+    fn all_dues(schedule: &Schedule, connections: usize, end: Nanos) -> Vec<Nanos> {
+        let mut all: Vec<_> = (0..connections)
+            .flat_map(|position| dues(schedule, position, end))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn smooth_requests_are_due_exactly_at_k_over_rate(
+            counts in prop::collection::vec(1usize..50, 1..4), rate in 10.0f64..100_000.0,
+        ) {
+            for share in plan::shares(&counts) {
+                let schedule = Schedule::new(&open(rate, Arrivals::Smooth), share, (START, END), 0);
+                let own_rate = share.rate_per_second(rate);
+                for (k, due) in all_dues(&schedule, share.connections, END).into_iter().enumerate() {
+                    let exact = START as f64 + (k as f64 + share.phase()) / own_rate * 1e9;
+                    prop_assert!((due as f64 - exact).abs() <= 2.0, "{k}: {due} {exact}");
+                }
+            }
+        }
+
+        #[test]
+        fn the_rate_is_offered_in_full(
+            counts in prop::collection::vec(1usize..50, 1..4), rate in 100.0f64..100_000.0, burst_micros in 0u64..20_000,
+        ) {
+            let arrivals = match burst_micros {
+                0 => Arrivals::Smooth,
+                interval_micros => Arrivals::Burst { interval_micros },
+            };
+            let count = |share: plan::Share| {
+                let schedule = Schedule::new(&open(rate, arrivals), share, (START, END), 0);
+                (0..share.connections).map(|position| schedule.remaining(schedule.first(position), END)).sum::<u64>()
+            };
+            let due: u64 = plan::shares(&counts).into_iter().map(count).sum();
+            // Each thread may be one request early.
+            prop_assert!((due as f64 - rate / 5.0).abs() <= counts.len() as f64 + 1.0, "{due} of {rate}");
+        }
+
+        #[test]
+        fn a_burst_is_what_fell_due_since_the_one_before(
+            connections in 1usize..50, rate in 100.0f64..50_000.0, interval_micros in 1u64..20_000,
+        ) {
+            let share = plan::shares(&[connections])[0];
+            let burst = Schedule::new(&open(rate, Arrivals::Burst { interval_micros }), share, (START, END), 0);
+            let smooth = Schedule::new(&open(rate, Arrivals::Smooth), share, (START, END), 0);
+            let interval = interval_micros * 1000;
+            let bursts = all_dues(&burst, connections, END);
+            let singles = all_dues(&smooth, connections, END);
+            prop_assert_eq!(bursts.len(), singles.len());
+            for (burst, single) in bursts.into_iter().zip(singles) {
+                prop_assert_eq!((burst - START) % interval, 0);
+                // As smooth arrivals, one interval later: the first interval ends when the slice starts.
+                prop_assert!((burst..burst + interval).contains(&single));
+            }
+        }
+
+        #[test]
+        fn what_remains_is_what_follows(
+            connections in 1usize..20, rate in 1.0f64..50_000.0, kind in 0u8..3, seed: u64, millis in 0u64..300,
+        ) {
+            let arrivals = [Arrivals::Smooth, Arrivals::Poisson, Arrivals::Burst { interval_micros: 700 }][kind as usize];
+            let share = plan::shares(&[connections])[0];
+            let schedule = Schedule::new(&open(rate, arrivals), share, (START, END), seed);
+            let end = START + millis * 1_000_000;
+            for position in 0..connections {
+                let counted = dues(&schedule, position, end).len() as u64;
+                prop_assert_eq!(schedule.remaining(schedule.first(position), end), counted);
+            }
+            prop_assert_eq!(schedule.remaining(Tick::NEVER, Nanos::MAX), 0);
+        }
+
+        #[test]
+        fn a_closed_loop_follows_the_reply(think_time_micros in 0u64..1_000_000, replied in START..2 * START) {
+            let share = plan::shares(&[4])[0];
+            let schedule = Schedule::new(&Pace::Closed { think_time_micros }, share, (START, END), 0);
+            let first: Vec<_> = (0..4).map(|position| schedule.first(position).due - START).collect();
+            prop_assert_eq!(&first, &[0, 1, 2, 3].map(|turn| turn * think_time_micros * 250));
+            let next = schedule.next(schedule.first(0), replied);
+            prop_assert_eq!(next.due, replied + think_time_micros * 1000);
+        }
+    }
+
+    #[test]
+    fn poisson_gaps_have_the_mean_and_the_spread_of_their_law() {
+        let share = plan::shares(&[10, 10])[1];
+        let seconds = 5;
+        let schedule = Schedule::new(
+            &open(20_000.0, Arrivals::Poisson),
+            share,
+            (START, START + seconds * SECOND),
+            42,
+        );
+        let due = all_dues(&schedule, 10, START + seconds * SECOND);
+        // Half of the rate is this thread's; a count of 50,000 has a standard deviation of 224.
+        assert!((49_000..51_000).contains(&due.len()), "{}", due.len());
+        let gaps: Vec<f64> = due.windows(2).map(|pair| (pair[1] - pair[0]) as f64).collect();
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        let variance = gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / gaps.len() as f64;
+        // An exponential distribution's standard deviation equals its mean.
+        assert!(
+            (variance.sqrt() / mean - 1.0).abs() < 0.03,
+            "{mean} {}",
+            variance.sqrt()
+        );
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_slice_again_and_another_seed_another() {
+        let share = plan::shares(&[3])[0];
+        let of = |seed| {
+            let schedule = Schedule::new(
+                &open(1000.0, Arrivals::Poisson),
+                share,
+                (START, START + SECOND),
+                seed,
+            );
+            all_dues(&schedule, 3, START + SECOND)
+        };
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+
+    #[test]
+    fn only_smooth_arrivals_spin() {
+        let share = plan::shares(&[3])[0];
+        let spins = |pace: &Pace| Schedule::new(pace, share, (START, END), 0).spins();
+        assert!(spins(&open(10.0, Arrivals::Smooth)));
+        assert!(!spins(&open(10.0, Arrivals::Poisson)));
+        assert!(!spins(&open(
+            10.0,
+            Arrivals::Burst {
+                interval_micros: 1000
+            }
+        )));
+        assert!(!spins(&Pace::Closed { think_time_micros: 0 }));
+    }
+}

@@ -1,0 +1,163 @@
+//! The summary to read. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::summary::{Pace, Quantiles, Slice, Summary};
+
+/// A client busier than this is the bottleneck itself.
+const BUSY_SHARE: f64 = 0.9;
+/// A client whose p99 of send lag is above this did not keep its own schedule.
+const SEND_LAG_MICROS: f64 = 1000.0;
+
+/// The summary in words, with a line for whatever makes it doubtful.
+pub fn render(summary: &Summary, complaint: Option<&str>) -> String {
+    let (mut text, window) = (String::new(), &summary.window);
+    let mut line = |label: &str, value: String| {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{label:<13} {value}");
+    };
+    line(
+        "target",
+        format!("{}, {}", summary.target, count(window.connections, "connection")),
+    );
+    line("pace", pace(&summary.pace, summary.message_bytes));
+    line("ramp", format!("{:.2} s", summary.ramp_seconds));
+    line(
+        "window",
+        format!(
+            "{:.2} s, last replies after {:.1} ms",
+            window.seconds,
+            window.drain_seconds * 1e3
+        ),
+    );
+    line("replies", replies(window, &summary.pace));
+    line("response", quantiles(&window.response_micros));
+    line("service", quantiles(&window.service_micros));
+    line("send lag", quantiles(&window.send_lag_micros));
+    line("errors", errors(&window.errors));
+    if summary.totals.errors != window.errors {
+        line("errors in all", errors(&summary.totals.errors));
+    }
+    line(
+        "bytes",
+        format!(
+            "{} sent, {} received in all",
+            summary.totals.sent_bytes, summary.totals.received_bytes
+        ),
+    );
+    let cpu = match window.replies {
+        0 => "no messages".to_owned(),
+        replies => format!("{:.2} µs a message", window.cpu_seconds * 1e6 / replies as f64),
+    };
+    line(
+        "own CPU",
+        format!("{cpu}, busiest thread {:.0} % busy", window.busy_share * 100.0),
+    );
+    for warning in warnings(summary, complaint) {
+        line("WARNING", warning);
+    }
+    text
+}
+
+fn pace(pace: &Pace, message_bytes: u64) -> String {
+    let message = count(message_bytes, "byte");
+    match pace {
+        Pace::Closed { think_time_micros } => {
+            format!(
+                "closed, think time {:.1} ms, messages of {message}",
+                *think_time_micros as f64 / 1e3
+            )
+        }
+        Pace::Open {
+            rate_per_second,
+            arrivals,
+        } => {
+            format!("open, {rate_per_second} messages/s, {arrivals}, messages of {message}")
+        }
+    }
+}
+
+fn replies(window: &Slice, pace: &Pace) -> String {
+    let rate = |count: u64| {
+        if window.seconds > 0.0 {
+            count as f64 / window.seconds
+        } else {
+            0.0
+        }
+    };
+    let achieved = format!("{}, {:.0}/s", window.replies, rate(window.replies_in_time));
+    match pace {
+        Pace::Closed { .. } => achieved,
+        Pace::Open { .. } => {
+            let share = window.replies_in_time as f64 / window.due.max(1) as f64;
+            format!(
+                "{achieved} of {:.0}/s due ({:.1} %)",
+                rate(window.due),
+                share * 100.0
+            )
+        }
+    }
+}
+
+fn quantiles(of: &Quantiles) -> String {
+    format!(
+        "p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
+        time(of.p50),
+        time(of.p90),
+        time(of.p99),
+        time(of.p999),
+        time(of.max)
+    )
+}
+
+fn time(micros: f64) -> String {
+    match micros {
+        micros if micros < 1e3 => format!("{micros:.0} µs"),
+        micros if micros < 1e6 => format!("{:.2} ms", micros / 1e3),
+        micros => format!("{:.2} s", micros / 1e6),
+    }
+}
+
+fn errors(errors: &BTreeMap<String, u64>) -> String {
+    match errors.is_empty() {
+        true => "none".to_owned(),
+        false => errors
+            .iter()
+            .map(|(reason, count)| format!("{count} {reason}"))
+            .collect::<Vec<_>>()
+            .join(", "),
+    }
+}
+
+fn count(number: u64, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+fn warnings(summary: &Summary, complaint: Option<&str>) -> Vec<String> {
+    let (mut warnings, window) = (Vec::new(), &summary.window);
+    if let Some(complaint) = complaint {
+        warnings.push(format!("bad replies; the first one: {complaint}"));
+    }
+    if window.connections < summary.connections {
+        let lost = summary.connections - window.connections;
+        warnings.push(format!(
+            "{} of {} did not last to the end",
+            lost,
+            count(summary.connections, "connection")
+        ));
+    }
+    if window.busy_share > BUSY_SHARE {
+        warnings.push(format!(
+            "the client was the bottleneck: its busiest thread was {:.0} % busy; give it more CPUs and --threads",
+            window.busy_share * 100.0
+        ));
+    }
+    if matches!(summary.pace, Pace::Open { .. }) && window.send_lag_micros.p99 > SEND_LAG_MICROS {
+        warnings.push(format!(
+            "the client was late: the p99 of its send lag is {}; give it CPUs of its own, or lower --rate",
+            time(window.send_lag_micros.p99)
+        ));
+    }
+    warnings
+}

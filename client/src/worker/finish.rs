@@ -1,0 +1,69 @@
+//! The orderly end of a thread's connections.
+
+use std::io;
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use socket2::SockRef;
+
+use super::{FLAG, Worker};
+use crate::clock::{Nanos, SECOND};
+use crate::metrics::Reason;
+
+/// How long the servers' own closes are awaited at most; a server that ignores ours must not hold us up.
+const FAREWELL: Nanos = SECOND;
+
+impl Worker {
+    /// Closes this side of every connection (FIN), awaits the server's close for a moment, so that bytes which come
+    /// unasked after the last reply are noticed, and closes the rest.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        let mut awaited = 0;
+        for slot in 0..self.links.len() {
+            if let Some(socket) = &self.links[slot].socket {
+                match SockRef::from(&socket.as_fd()).shutdown(Shutdown::Write) {
+                    Ok(()) => awaited += 1,
+                    Err(_) => self.close(slot),
+                }
+            }
+        }
+        let deadline = self.setup.clock.now() + FAREWELL.min(self.setup.timeout);
+        while awaited > 0 {
+            let left = deadline.saturating_sub(self.setup.clock.now());
+            if left == 0 {
+                break;
+            }
+            for index in 0..self
+                .epoll
+                .wait(&mut self.events, Some(Duration::from_nanos(left)))?
+            {
+                match self.events.get(index) {
+                    Some(event) if event.token == FLAG => self.flag.lower(),
+                    Some(event) => {
+                        let slot = event.token as usize;
+                        let stood = self.links[slot].socket.is_some();
+                        match self.take_in(slot, true).lost {
+                            Some(Reason::BadReply) => self.lose(slot, Reason::BadReply),
+                            Some(_) => self.close(slot),
+                            None => {}
+                        }
+                        awaited -= usize::from(stood && self.links[slot].socket.is_none());
+                    }
+                    None => {}
+                }
+            }
+        }
+        for slot in 0..self.links.len() {
+            self.close(slot);
+        }
+        Ok(())
+    }
+
+    /// Closes a connection whose time has come: no error.
+    fn close(&mut self, slot: usize) {
+        if self.links[slot].socket.take().is_some() {
+            self.block().established.subtract(1);
+            self.block().closed.add(1);
+        }
+    }
+}

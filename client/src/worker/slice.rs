@@ -1,0 +1,310 @@
+//! One slice of load on one thread: the hot loop. Nothing is allocated in it, and two system calls a message plus the
+//! waits are made.
+//!
+//! Where the clock is read, and what that does to the figures:
+//! - Once after each wait. That instant stands for the arrival of all replies which the wait brought. They had arrived
+//!   by then, so no time is ever too short; it is too long by what the reply waited for this thread.
+//! - Once just before each send, as the reply may be there before the call returns. Service time therefore contains our
+//!   own call of send, and send lag contains what earlier sends of the same batch took.
+//! - Once before each wait, for its timeout and for the time at work.
+
+use std::io;
+use std::time::Duration;
+
+use sys::clock::thread_cpu_time;
+use sys::epoll::Event;
+
+use super::{FLAG, Order, Worker};
+use crate::clock::{self, Nanos};
+use crate::ledger::Ledger;
+use crate::metrics::Reason;
+use crate::pace::{Schedule, Tick};
+
+/// Sends of one batch. Replies to a larger batch would wait too long to be noticed.
+const BATCH: usize = 256;
+/// With smooth arrivals the thread spins when the next request is due within this time: sleeps on virtual machines were
+/// seen to end 60 to 100 µs late.
+const NEAR: Nanos = 200_000;
+
+/// A slice under way.
+struct Run<'a> {
+    worker: &'a mut Worker,
+    schedule: Schedule,
+    ledger: Ledger,
+    /// The end as it was planned.
+    planned_end: Nanos,
+    in_flight: usize,
+    standing: usize,
+    window_over: bool,
+    /// CPU time of the thread when the slice began.
+    cpu_before: Duration,
+    /// Time spent spinning without finding anything to do.
+    idle_spin: Nanos,
+}
+
+impl Worker {
+    /// Puts the server under load as `schedule` says, from `start` to `end`, and awaits the last replies.
+    pub(super) fn slice(&mut self, schedule: Schedule, start: Nanos, end: Nanos) -> io::Result<Ledger> {
+        let standing = self.standing();
+        let (sent_bytes, received_bytes) = (self.block().sent_bytes.get(), self.block().received_bytes.get());
+        let mut run = Run {
+            worker: self,
+            schedule,
+            ledger: Ledger::new(start, end),
+            planned_end: end,
+            in_flight: 0,
+            standing,
+            window_over: false,
+            cpu_before: Duration::ZERO,
+            idle_spin: 0,
+        };
+        run.line_up();
+        run.cpu_before = thread_cpu_time()?;
+        run.turn()?;
+        let mut ledger = run.conclude();
+        ledger.sent_bytes = self.block().sent_bytes.get() - sent_bytes;
+        ledger.received_bytes = self.block().received_bytes.get() - received_bytes;
+        let errors = self.block().errors();
+        ledger.errors = std::array::from_fn(|index| errors[index] - self.errors_told[index]);
+        ledger.complaint = self.complaint.take();
+        self.errors_told = errors;
+        Ok(ledger)
+    }
+}
+
+impl Run<'_> {
+    /// Gives every connection that stands its first due time.
+    fn line_up(&mut self) {
+        let mut position = 0;
+        for slot in 0..self.worker.links.len() {
+            if self.worker.links[slot].socket.is_none() {
+                self.worker.links[slot].tick = Tick::NEVER;
+                continue;
+            }
+            let tick = self.schedule.first(position);
+            position += 1;
+            self.await_due(slot, tick, self.ledger.start);
+        }
+    }
+
+    /// The loop: due requests go out, then events are taken in, until the last reply is in.
+    fn turn(&mut self) -> io::Result<()> {
+        let clock = self.worker.setup.clock;
+        let mut woke = clock.now();
+        let mut events = 0;
+        loop {
+            let mut now = clock.now();
+            let sends = self.send_due(now);
+            if sends > 0 {
+                now = clock.now();
+            }
+            self.account(events + sends, now - woke);
+            if !self.window_over && (now >= self.ledger.end || self.standing == 0) {
+                self.close_window(now)?;
+            }
+            if self.window_over && self.in_flight == 0 {
+                return Ok(());
+            }
+            let patience = self.patience(now);
+            events = self.worker.epoll.wait(&mut self.worker.events, patience)?;
+            woke = clock.now();
+            if patience == Some(Duration::ZERO) {
+                self.account(events, woke - now);
+            }
+            for index in 0..events {
+                if let Some(event) = self.worker.events.get(index) {
+                    self.event(event, woke);
+                }
+            }
+        }
+    }
+
+    /// Sends what is due, a batch at most; says how many requests that were.
+    #[inline]
+    fn send_due(&mut self, now: Nanos) -> usize {
+        let mut sends = 0;
+        while now < self.ledger.end && sends < BATCH {
+            let Some((due, slot)) = self.worker.queue.pop_due(now) else {
+                break;
+            };
+            // A connection that was lost while it waited is still in the queue.
+            if self.worker.links[slot as usize].socket.is_some() {
+                self.request(slot as usize, due);
+                sends += 1;
+            }
+        }
+        sends
+    }
+
+    /// Sends the connection's next request, which could have gone out at `eligible`: due, and the connection free.
+    #[inline]
+    fn request(&mut self, slot: usize, eligible: Nanos) {
+        let now = self.worker.setup.clock.now();
+        let link = &mut self.worker.links[slot];
+        link.sent_at = now;
+        link.connection.begin();
+        self.in_flight += 1;
+        self.ledger.sent += 1;
+        let lag = Duration::from_nanos(now.saturating_sub(eligible));
+        self.ledger.send_lag.record(lag);
+        let block = self.worker.block();
+        block.requests.add(1);
+        block.send_lag.observe(lag);
+        if let Err(reason) = self.worker.push_out(slot) {
+            self.lose(slot, reason);
+        }
+    }
+
+    #[inline]
+    fn event(&mut self, event: Event, now: Nanos) {
+        if event.token == FLAG {
+            self.worker.flag.lower();
+            return self.heed(now);
+        }
+        let slot = event.token as usize;
+        if event.is_writable()
+            && self.worker.links[slot].connection.has_outgoing()
+            && let Err(reason) = self.worker.push_out(slot)
+        {
+            return self.lose(slot, reason);
+        }
+        let closing = event.is_hangup() || event.is_error();
+        if !event.is_readable() && !closing {
+            return;
+        }
+        let taken = self.worker.take_in(slot, closing);
+        if taken.reply {
+            self.note_reply(slot, now);
+        }
+        match taken.lost {
+            Some(reason) => self.lose(slot, reason),
+            None if taken.reply && now < self.ledger.end => self.go_on(slot, now),
+            None => {}
+        }
+    }
+
+    /// Notes the reply to the connection's request, and what its next one is.
+    #[inline]
+    fn note_reply(&mut self, slot: usize, now: Nanos) {
+        self.in_flight -= 1;
+        let link = &mut self.worker.links[slot];
+        let (response, service) = self.ledger.reply(link.tick.due, link.sent_at, now);
+        link.tick = self.schedule.next(link.tick, now);
+        let block = self.worker.block();
+        block.replies.add(1);
+        block.response.observe(response);
+        block.service.observe(service);
+        self.ledger.drained = self.ledger.drained.max(now);
+    }
+
+    /// Sends the next request if its due time has passed, else lets the connection wait for it.
+    #[inline]
+    fn go_on(&mut self, slot: usize, now: Nanos) {
+        let tick = self.worker.links[slot].tick;
+        match tick.due <= now {
+            true => self.request(slot, now),
+            false => self.await_due(slot, tick, now),
+        }
+    }
+
+    #[inline]
+    fn await_due(&mut self, slot: usize, tick: Tick, now: Nanos) {
+        self.worker.links[slot].tick = tick;
+        if self.schedule.is_closed() {
+            self.ledger.thinking += tick.due.min(self.planned_end).saturating_sub(now);
+        }
+        self.worker.queue.push(tick.due, slot as u32);
+    }
+
+    /// How long to wait for events. For ever when nothing is due before the end: the flag is raised then, and from time
+    /// to time. (A timeout costs the kernel a timer for every wait.)
+    #[inline]
+    fn patience(&self, now: Nanos) -> Option<Duration> {
+        let due = self
+            .worker
+            .queue
+            .next_due()
+            .filter(|&due| due < self.ledger.end)?;
+        let left = due.saturating_sub(now);
+        let sleep = match self.schedule.spins() {
+            true => left.saturating_sub(NEAR),
+            false => left,
+        };
+        Some(Duration::from_nanos(sleep))
+    }
+
+    /// Books the time of a stretch that found `work` things to do, or spun for nothing.
+    #[inline]
+    fn account(&mut self, work: usize, stretch: Nanos) {
+        if work == 0 {
+            self.idle_spin += stretch;
+            return;
+        }
+        self.worker.block().busy_nanos.add(stretch);
+        if !self.window_over {
+            self.ledger.busy += stretch;
+        }
+    }
+
+    /// The flag was raised: for an order, for the end, or to look for replies that are overdue.
+    fn heed(&mut self, now: Nanos) {
+        match self.worker.orders.try_recv() {
+            Ok(Order::Slice { .. }) | Err(std::sync::mpsc::TryRecvError::Empty) => {}
+            // Whoever gave the orders has no more use for the slice.
+            Ok(Order::Cut | Order::Finish) | Err(std::sync::mpsc::TryRecvError::Disconnected) => {
+                self.ledger.end = now.clamp(self.ledger.start, self.ledger.end);
+            }
+        }
+        let timeout = self.worker.setup.timeout;
+        for slot in 0..self.worker.links.len() {
+            let link = &self.worker.links[slot];
+            let overdue = now.saturating_sub(link.sent_at) >= timeout;
+            if overdue && link.socket.is_some() && link.connection.in_flight() {
+                self.lose(slot, Reason::Timeout);
+                self.ledger.drained = self.ledger.drained.max(now);
+            }
+        }
+    }
+
+    fn lose(&mut self, slot: usize, reason: Reason) {
+        let link = &self.worker.links[slot];
+        if link.socket.is_some() {
+            self.standing -= 1;
+            self.in_flight -= usize::from(link.connection.in_flight());
+            self.worker.lose(slot, reason);
+        }
+    }
+
+    /// From now on nothing is sent. Without connections the window ends early.
+    fn close_window(&mut self, now: Nanos) -> io::Result<()> {
+        self.window_over = true;
+        self.ledger.end = now.clamp(self.ledger.start, self.ledger.end);
+        self.ledger.drained = self.ledger.end.max(self.ledger.drained.min(now));
+        while let Some((due, _)) = self.worker.queue.pop() {
+            if self.schedule.is_closed() {
+                let beyond = due.min(self.planned_end).saturating_sub(self.ledger.end);
+                self.ledger.thinking = self.ledger.thinking.saturating_sub(beyond);
+            }
+        }
+        // Two views of the time at work. Seen from the loop, the waits that found events at once are missing; seen from
+        // the CPU clock, the time that the thread was put aside while it had work to do. The larger one counts.
+        let cpu = clock::nanos(thread_cpu_time()?.saturating_sub(self.cpu_before));
+        self.ledger.busy = self.ledger.busy.max(cpu.saturating_sub(self.idle_spin));
+        Ok(())
+    }
+
+    /// Counts what fell due without being sent.
+    fn conclude(mut self) -> Ledger {
+        let unsent = |link: &super::Link| match link.tick {
+            Tick::NEVER => 0,
+            tick if link.connection.in_flight() => self
+                .schedule
+                .remaining(self.schedule.next(tick, 0), self.ledger.end),
+            tick => self.schedule.remaining(tick, self.ledger.end),
+        };
+        let unsent: u64 = self.worker.links.iter().map(unsent).sum();
+        self.ledger.due = self.ledger.sent + unsent;
+        self.ledger.connections = self.standing as u64;
+        self.ledger
+    }
+}
