@@ -1,0 +1,108 @@
+//! On SIGTERM no new connection is taken, what was read is echoed, and the server ends within the grace period.
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::contract::contender::{Contender, Running};
+use crate::contract::peer::{Peer, connect_many, pattern};
+
+pub fn quiet_connections_do_not_delay_a_stop(contender: &Contender) -> Result<()> {
+    // A server that waits for its quiet peers waits far longer than anyone here is patient.
+    let mut server = contender.start(&[("--grace", "60s")])?;
+    let mut peers = connect_many(&server, 50)?;
+    server.terminate()?;
+    server.expect_orderly_end(server.patience)?;
+    for peer in &mut peers {
+        peer.expect_end()
+            .context("a quiet peer of a server that stopped")?;
+    }
+    Ok(())
+}
+
+/// The peer has sent more than the server could send back, and reads only after the signal.
+pub fn a_stop_delivers_replies_under_way(contender: &Contender) -> Result<()> {
+    const SENT: usize = 48 * 1024;
+    let mut server = contender.start(&[
+        ("--grace", "60s"),
+        ("--send-buffer", "1"),
+        ("--read-buffer", "16384"),
+    ])?;
+    let mut bystanders = connect_many(&server, 3)?;
+    let mut peer = Peer::connect_with_room(&server, 8 << 10)?;
+    let bytes = pattern(11, SENT);
+    peer.send(&bytes)?;
+    let beside = 3 * 100;
+    // It has read all that it may before its first reply is out, and is stuck.
+    let read = "echolab_received_bytes_total";
+    server.await_metric(read, |count| count > f64::from(beside))?;
+    let read = match server.metrics()?.and_then(|metrics| metrics.get(read)) {
+        Some(count) => count as usize - beside as usize,
+        None => 1,
+    };
+    server.terminate()?;
+    await_end(&mut bystanders)?;
+    let got = peer.read_to_end();
+    ensure!(
+        bytes.starts_with(&got),
+        "the bytes that came after the signal are wrong"
+    );
+    ensure!(
+        got.len() >= read,
+        "the server had read {read} bytes and gave back {}",
+        got.len()
+    );
+    // Ours also echo what had arrived and was not read yet.
+    ensure!(
+        !server.is_ours() || got.len() == SENT,
+        "of {SENT} bytes that had arrived {} came back",
+        got.len()
+    );
+    server.expect_orderly_end(server.patience)
+}
+
+pub fn a_peer_that_never_reads_does_not_hold_a_stop(contender: &Contender) -> Result<()> {
+    let mut server = contender.start(&[("--grace", "300ms"), ("--send-buffer", "1")])?;
+    let _stuck = stuck_peer(&server)?;
+    server.terminate()?;
+    // Far longer than the grace period, for a busy machine, and far shorter than for ever.
+    server.expect_orderly_end(server.patience)
+}
+
+pub fn nobody_connects_after_a_stop(contender: &Contender) -> Result<()> {
+    let mut server = contender.start(&[("--grace", "60s"), ("--send-buffer", "1")])?;
+    // Holds the stop, so that there is time to try.
+    let _stuck = stuck_peer(&server)?;
+    server.terminate()?;
+    let (address, patience) = (server.echo, server.patience);
+    server.poll("connections to be refused", || {
+        match TcpStream::connect_timeout(&address, patience) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(true),
+            Err(error) => bail!("connecting after a stop: {error}"),
+            Ok(_) => Ok(false),
+        }
+    })?;
+    ensure!(
+        server.is_alive()?,
+        "it ended before its grace period was over, with a reply under way"
+    );
+    Ok(())
+}
+
+/// A peer that sent until nothing more went out, and reads nothing.
+fn stuck_peer(server: &Running) -> Result<Peer> {
+    let mut peer = Peer::connect_with_room(server, 64 << 10)?;
+    let bytes = pattern(13, 32 << 20);
+    let sent = peer.send_until_stuck(&bytes, Duration::from_millis(100))?;
+    ensure!(sent < bytes.len(), "32 MiB went out although nothing was read");
+    Ok(peer)
+}
+
+/// Quiet peers are closed at once: then the stop is under way.
+fn await_end(peers: &mut [Peer]) -> Result<()> {
+    peers
+        .iter_mut()
+        .try_for_each(|peer| peer.expect_end().context("a quiet peer"))
+}
