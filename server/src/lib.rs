@@ -8,7 +8,7 @@ pub mod engine;
 mod failure;
 mod health;
 mod listen;
-mod profile;
+pub mod profile;
 mod serve;
 
 use std::ffi::OsString;

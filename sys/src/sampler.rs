@@ -10,6 +10,8 @@
 //! In the handler stand only loads, stores, compare-and-swaps, and the calls clock_gettime, prctl and pread: no lock,
 //! no allocation. errno is kept. Calls that the signal interrupts are restarted (SA_RESTART) or return EINTR.
 
+mod timer;
+
 use std::cell::UnsafeCell;
 use std::fs::File;
 use std::io;
@@ -20,6 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::check;
+
+use timer::CpuTimer;
 
 /// How much of the stack is kept. Frames further out are cut off; the deepest stacks of the engines measure about a
 /// third of this in release builds.
@@ -93,21 +97,21 @@ static DROPPED: AtomicU64 = AtomicU64::new(0);
 /// The process's CPU clock at the last sample.
 static LAST_CPU_NANOS: AtomicU64 = AtomicU64::new(0);
 
-/// Sampling goes on as long as this lives. There is one timer in a process, so there is one of these at a time.
+/// Sampling goes on as long as this lives. There is one handler in a process, so there is one of these at a time.
 #[derive(Debug)]
 pub struct Sampler {
-    _one: (),
+    timer: Option<CpuTimer>,
 }
 
 impl Sampler {
-    /// Takes a sample each 1/`hertz` seconds of CPU time that the process uses (setitimer(2), ITIMER_PROF).
+    /// Takes a sample each 1/`hertz` seconds of CPU time that the process uses, on the thread that uses it.
     ///
     /// The kernel looks at that clock at its own ticks, so beyond its tick rate (often 250 Hz) for each busy CPU
     /// nothing is gained, and a little below it some samples are lost.
     ///
     /// # Errors
     /// `ResourceBusy` when there is a sampler already, `Unsupported` on a processor that this is not written for,
-    /// and what opening /proc/self/mem, sigaction and setitimer report.
+    /// and what opening /proc/self/mem, sigaction and the timer's calls report.
     pub fn start(hertz: NonZeroU32) -> io::Result<Sampler> {
         if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
             return Err(io::Error::new(
@@ -129,11 +133,12 @@ impl Sampler {
             ));
         }
         // From here on, dropping it on an error undoes what was done.
-        let mut sampler = Sampler { _one: () };
+        let mut sampler = Sampler { timer: None };
         slots.drain(|_| {});
         DROPPED.store(0, Ordering::Relaxed);
         LAST_CPU_NANOS.store(cpu_nanos(), Ordering::Relaxed);
         install()?;
+        sampler.timer = Some(CpuTimer::new()?);
         sampler.set_frequency(hertz)?;
         Ok(sampler)
     }
@@ -141,9 +146,10 @@ impl Sampler {
     /// Samples at another rate from now on.
     ///
     /// # Errors
-    /// What setitimer reports.
+    /// What setting the timer reports.
     pub fn set_frequency(&mut self, hertz: NonZeroU32) -> io::Result<()> {
-        set_timer((1_000_000 / i64::from(hertz.get())).max(1))
+        let period = Duration::from_secs(1) / hertz.get();
+        self.timer.as_ref().map_or(Ok(()), |timer| timer.set(period))
     }
 
     /// Hands out the samples that have come since the last time, in no particular order.
@@ -161,9 +167,8 @@ impl Sampler {
 
 impl Drop for Sampler {
     fn drop(&mut self) {
-        // Disarming cannot fail, and would leave nothing to do. The handler stays: a signal under way would
-        // otherwise end the process.
-        let _ = set_timer(0);
+        // The timer goes first. The handler stays: a signal under way would otherwise end the process.
+        self.timer = None;
         ACTIVE.store(false, Ordering::Release);
     }
 }
@@ -241,26 +246,6 @@ fn install() -> io::Result<()> {
     // SAFETY: the handler has the signature that SA_SIGINFO asks for; the old action is not wanted.
     check(unsafe { libc::sigaction(libc::SIGPROF, &action, std::ptr::null_mut()) })?;
     Ok(())
-}
-
-fn set_timer(microseconds: i64) -> io::Result<()> {
-    // The kernel's `struct itimerval`, which the libc crate does not declare here: interval, then first expiry.
-    let period = libc::timeval {
-        tv_sec: microseconds / 1_000_000,
-        tv_usec: microseconds % 1_000_000,
-    };
-    let timer = [period, period];
-    const ITIMER_PROF: libc::c_int = 2;
-    // SAFETY: `timer` has the layout of `struct itimerval` and lives through the call; the old value is not wanted.
-    let returned = unsafe {
-        libc::syscall(
-            libc::SYS_setitimer,
-            ITIMER_PROF,
-            timer.as_ptr(),
-            std::ptr::null_mut::<libc::timeval>(),
-        )
-    };
-    crate::check_size(returned as isize).map(drop)
 }
 
 extern "C" fn on_signal(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {

@@ -311,7 +311,7 @@ impl Worker {
                 shared.samples.fetch_add(1, Ordering::Relaxed);
             }
             if let Some(ongoing) = ongoing.as_mut() {
-                ongoing.recording.add(sample.thread, addresses, whole);
+                ongoing.recording.add(&sample, addresses, whole);
             }
         });
     }

@@ -11,8 +11,15 @@ use super::symbols::{CUT_OFF, Symbolizer};
 pub struct Recording {
     started: SystemTime,
     hertz: NonZeroU32,
-    stacks: HashMap<(String, Vec<u64>), u64>,
+    stacks: HashMap<(String, Vec<u64>), Tally>,
     samples: u64,
+}
+
+/// What was counted for one stack.
+#[derive(Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Tally {
+    samples: i64,
+    cpu_nanos: i64,
 }
 
 /// What is known when a recording ends.
@@ -36,12 +43,20 @@ impl Recording {
         }
     }
 
-    /// Counts a sample of this thread. `whole` is false when the outer part of the stack is missing.
-    pub fn add(&mut self, thread: &str, mut addresses: Vec<u64>, whole: bool) {
+    /// Counts a sample with this stack. `whole` is false when its outer part is missing.
+    ///
+    /// A sample stands for the CPU time since the one before, not for a fixed period: so a profile adds up to the
+    /// process's CPU time also where the kernel misses ticks.
+    pub fn add(&mut self, sample: &super::Sample<'_>, mut addresses: Vec<u64>, whole: bool) {
         if !whole {
             addresses.push(CUT_OFF);
         }
-        *self.stacks.entry((thread.to_owned(), addresses)).or_default() += 1;
+        let tally = self
+            .stacks
+            .entry((sample.thread.to_owned(), addresses))
+            .or_default();
+        tally.samples += 1;
+        tally.cpu_nanos += nanos(sample.cpu_time);
         self.samples += 1;
     }
 
@@ -63,19 +78,18 @@ impl Recording {
         builder.add_mappings(symbolizer);
         let mut stacks: Vec<_> = self.stacks.into_iter().collect();
         stacks.sort();
-        for ((thread, addresses), samples) in stacks {
+        for ((thread, addresses), tally) in stacks {
             let location_id = addresses
                 .iter()
                 .map(|&address| builder.location(address, symbolizer))
                 .collect();
-            let samples = samples as i64;
             let label = Label {
                 key: thread_key,
                 str: builder.text(&thread),
             };
             builder.profile.sample.push(Sample {
                 location_id,
-                value: vec![samples, samples * period],
+                value: vec![tally.samples, tally.cpu_nanos],
                 label: vec![label],
             });
         }

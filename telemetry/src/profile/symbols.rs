@@ -99,18 +99,16 @@ fn lines(loader: &Loader, address: u64) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Ok(mut frames) = loader.find_frames(address) {
         while let Ok(Some(frame)) = frames.next() {
+            let location = frame.location;
+            let file = location.as_ref().and_then(|location| location.file);
+            let file = file.unwrap_or_default();
             let name = frame.function.as_ref().and_then(|function| {
                 let raw = function.raw_name().ok()?;
-                Some(readable(&raw))
+                Some(qualified(readable(&raw), file))
             });
-            let location = frame.location;
             lines.push(Line {
                 function: name.unwrap_or_default(),
-                file: location
-                    .as_ref()
-                    .and_then(|location| location.file)
-                    .unwrap_or_default()
-                    .to_owned(),
+                file: file.to_owned(),
                 line: location.and_then(|location| location.line).unwrap_or(0),
             });
         }
@@ -138,6 +136,39 @@ fn readable(symbol: &str) -> String {
     }
 }
 
+/// Line tables name an inlined function without its path, so `tokio::runtime::task::poll` is just `poll`. The file says
+/// which module it is in; only the type is lost.
+fn qualified(name: String, file: &str) -> String {
+    let bare = name.trim_start_matches("::");
+    // A path before the generics' brackets: the name came from the symbol, and is whole.
+    let is_whole = !name.starts_with("::") && bare.split('<').next().is_some_and(|head| head.contains("::"));
+    match module(file) {
+        Some(module) if !is_whole && !name.starts_with('<') => format!("{module}::{bare}"),
+        _ => name,
+    }
+}
+
+/// The module that a Rust file holds: `…/tokio-1.52.0/src/runtime/task/mod.rs` is `tokio::runtime::task`.
+fn module(file: &str) -> Option<String> {
+    let path = file.strip_suffix(".rs")?;
+    let (before, inside) = path.rsplit_once("/src/")?;
+    let package = before.rsplit('/').next()?;
+    let version = package.rmatch_indices('-').map(|(index, _)| index);
+    let name_end = version
+        .into_iter()
+        .find(|index| package[index + 1..].starts_with(|c: char| c.is_ascii_digit()));
+    let mut module = package[..name_end.unwrap_or(package.len())].replace('-', "_");
+    let parts: Vec<&str> = inside.split('/').collect();
+    for (index, part) in parts.iter().enumerate() {
+        let is_root = index + 1 == parts.len() && matches!(*part, "mod" | "lib" | "main");
+        if !is_root {
+            module.push_str("::");
+            module.push_str(part);
+        }
+    }
+    Some(module)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +193,44 @@ mod tests {
         );
         assert!(found.line.abs_diff(line) <= 1, "{found:?}");
         assert_eq!(symbolizer.place(1).lines[0].function, "[unknown]");
+    }
+
+    #[test]
+    fn an_inlined_function_gets_the_path_of_its_file() {
+        for (name, file, whole) in [
+            (
+                "poll",
+                "/r/tokio-1.52.0/src/runtime/task/mod.rs",
+                "tokio::runtime::task::poll",
+            ),
+            (
+                "get<u8>",
+                "/rustc/1/library/core/src/slice/index.rs",
+                "core::slice::index::get<u8>",
+            ),
+            (
+                "::call_once",
+                "/rustc/1/library/core/src/ops/function.rs",
+                "core::ops::function::call_once",
+            ),
+            ("wait", "server/src/main.rs", "server::wait"),
+            ("f", "/r/parking_lot-core-0.9/src/lib.rs", "parking_lot_core::f"),
+            (
+                "g<a::B>",
+                "/r/io-uring-0.7.1/src/sys/mod.rs",
+                "io_uring::sys::g<a::B>",
+            ),
+            ("a::b::c", "/r/tokio-1.52.0/src/lib.rs", "a::b::c"),
+            (
+                "<a::B as c::D>::e",
+                "/r/tokio-1.52.0/src/lib.rs",
+                "<a::B as c::D>::e",
+            ),
+            ("arena_malloc", "src/arena.c", "arena_malloc"),
+            ("planted", "server/tests/planted.rs", "planted"),
+        ] {
+            assert_eq!(qualified(name.to_owned(), file), whole);
+        }
     }
 
     #[test]
