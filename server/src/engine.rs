@@ -36,6 +36,7 @@ use telemetry::counters::{AcceptError, ClosedReason, ServerCounters};
 mod epoll;
 mod threads;
 mod tokio;
+mod uring;
 
 /// One I/O model.
 #[derive(Debug)]
@@ -52,7 +53,7 @@ pub struct Engine {
 }
 
 /// All engines. The first is the default.
-pub const ENGINES: &[Engine] = &[epoll::ENGINE, tokio::ENGINE, threads::ENGINE];
+pub const ENGINES: &[Engine] = &[epoll::ENGINE, uring::ENGINE, tokio::ENGINE, threads::ENGINE];
 
 /// What every engine is given, the same for all. `TCP_NODELAY` and `SO_SNDBUF` are not here: the caller sets them on
 /// the listeners, and on Linux accepted connections inherit both, so no engine spends a call on them.

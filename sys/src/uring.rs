@@ -229,6 +229,11 @@ impl Ring {
         self.buffers.bytes(buffer)
     }
 
+    /// How many buffers are on offer now. Those of sends that were not submitted yet, or not settled, are not.
+    pub fn buffers_on_offer(&self) -> usize {
+        self.buffers.on_offer()
+    }
+
     /// Puts a buffer back on offer.
     #[inline]
     pub fn give_back(&mut self, buffer: Buffer) {
@@ -439,6 +444,7 @@ impl Ring {
     #[inline]
     fn read_received(&mut self, entry: &cqueue::Entry, result: i32) -> Received {
         if let Some(id) = cqueue::buffer_select(entry.flags()) {
+            self.buffers.taken();
             let buffer = Buffer {
                 ring: self.number,
                 id,
@@ -631,6 +637,8 @@ impl Drop for Ring {
             }
             while let Ok(Some(_)) = self.next_completion() {}
         }
+        // What is queued now closes sockets: better here than when the kernel gets round to it.
+        let _ = self.flush();
         if self.under_way == 0 && self.io.submitter().unregister_buf_ring(GROUP).is_ok() {
             self.buffers.free();
         } else {

@@ -47,6 +47,8 @@ pub(super) struct BufferRing {
     buffer_bytes: u32,
     /// Where the next entry goes; the kernel sees it once published.
     tail: u16,
+    /// Buffers put on offer and not yet known to be taken.
+    on_offer: usize,
 }
 
 impl BufferRing {
@@ -71,6 +73,7 @@ impl BufferRing {
             stride,
             buffer_bytes,
             tail: 0,
+            on_offer: 0,
         };
         let address = entries.as_ptr() as u64;
         // SAFETY: the entries are `count` of them, zeroed, page-aligned, and live until `free`, which is called when
@@ -88,6 +91,17 @@ impl BufferRing {
         }
         buffers.publish();
         Ok(buffers)
+    }
+
+    /// How many buffers the kernel can take, as far as the completions read so far tell.
+    pub(super) fn on_offer(&self) -> usize {
+        self.on_offer
+    }
+
+    /// The kernel took a buffer.
+    #[inline]
+    pub(super) fn taken(&mut self) {
+        self.on_offer -= 1;
     }
 
     /// The bytes that a completion says it put into a buffer; errors are none.
@@ -127,6 +141,7 @@ impl BufferRing {
         entry.set_len(self.buffer_bytes);
         entry.set_bid(id);
         self.tail = self.tail.wrapping_add(1);
+        self.on_offer += 1;
     }
 
     /// Shows the kernel what was put on offer.
