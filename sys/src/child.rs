@@ -42,3 +42,30 @@ pub fn limit_descriptors(command: &mut Command, descriptors: u64) {
     // SAFETY: the closure runs between fork and exec and makes one async-signal-safe call: setrlimit.
     unsafe { command.pre_exec(set) };
 }
+
+/// Asks every process of process group `group` to end (SIGTERM). A child started with `process_group(0)` leads a
+/// group that is named by its process number.
+///
+/// # Errors
+/// What kill(2) reports: ESRCH when all are gone.
+pub fn terminate_group(group: u32) -> io::Result<()> {
+    signal_group(group, libc::SIGTERM)
+}
+
+/// Ends every process of process group `group` at once (SIGKILL).
+///
+/// # Errors
+/// What kill(2) reports: ESRCH when all are gone.
+pub fn kill_group(group: u32) -> io::Result<()> {
+    signal_group(group, libc::SIGKILL)
+}
+
+fn signal_group(group: u32, signal: libc::c_int) -> io::Result<()> {
+    // Groups 0 and 1 mean "mine" and "everyone" to kill(2), never a child's.
+    if group <= 1 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: no pointers are passed.
+    check(unsafe { libc::kill(-(group as libc::pid_t), signal) })?;
+    Ok(())
+}

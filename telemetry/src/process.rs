@@ -74,6 +74,32 @@ impl ContextSwitches {
     }
 }
 
+/// CPU time of a process by mode, in the kernel's ticks (10 ms mostly): coarse, so only for long stretches.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct CpuModes {
+    /// In user mode.
+    pub user_seconds: f64,
+    /// In the kernel.
+    pub system_seconds: f64,
+}
+
+impl CpuModes {
+    /// Reads /proc/`pid`/stat: all threads, ended ones included.
+    ///
+    /// # Errors
+    /// When there is no such process (any more), or /proc is not readable.
+    pub fn of(pid: u32) -> std::io::Result<CpuModes> {
+        let stat = Process::new(pid as i32)
+            .and_then(|process| process.stat())
+            .map_err(into_io)?;
+        let ticks_per_second = procfs::ticks_per_second() as f64;
+        Ok(CpuModes {
+            user_seconds: stat.utime as f64 / ticks_per_second,
+            system_seconds: stat.stime as f64 / ticks_per_second,
+        })
+    }
+}
+
 fn into_io(error: procfs::ProcError) -> std::io::Error {
     match error {
         procfs::ProcError::NotFound(_) => {

@@ -1,0 +1,195 @@
+//! Pure: figures of a run by name, and ratios of one contender to another, paired within cycles.
+
+use crate::result::{Comparison, Cycle, LabResult, Run};
+use crate::stats::{self, Estimate};
+
+/// A figure of a run, by name.
+struct Figure {
+    /// As rules and results call it.
+    name: &'static str,
+    /// Its value for one cycle, when it is measured in every cycle.
+    of_cycle: Option<fn(&Cycle) -> Option<f64>>,
+    /// Its value for the run.
+    of_run: fn(&Run) -> Option<f64>,
+    /// Whether every contender is compared to the baseline by it.
+    compared: bool,
+}
+
+/// CPU per message: the figure that contenders are ranked by.
+pub const CPU: &str = "cpu_micros_per_message";
+/// The 99th percentile of the response time.
+pub const RESPONSE_P99: &str = "response_micros.p99";
+/// Resident memory under load.
+pub const RESIDENT: &str = "resident_bytes";
+/// Replies per second.
+pub const REPLIES: &str = "replies_per_second";
+
+const FIGURES: &[Figure] = &[
+    Figure {
+        name: CPU,
+        of_cycle: Some(Cycle::server_cpu_micros_per_message),
+        of_run: |run| run.server.cpu_micros_per_message,
+        compared: true,
+    },
+    Figure {
+        name: RESPONSE_P99,
+        of_cycle: Some(|cycle| (cycle.replies > 0).then_some(cycle.response_micros_p99)),
+        of_run: |run| Some(run.response_micros.p99),
+        compared: true,
+    },
+    Figure {
+        name: REPLIES,
+        of_cycle: Some(Cycle::replies_per_second),
+        of_run: |run| Some(run.replies_per_second),
+        compared: true,
+    },
+    Figure {
+        name: RESIDENT,
+        of_cycle: None,
+        of_run: |run| run.server.resident_bytes.map(|bytes| bytes as f64),
+        compared: true,
+    },
+    single("cpu_percent", |run| run.server.cpu_percent),
+    single("cpu_user_share", |run| run.server.cpu_user_share),
+    single("context_switches_per_message", |run| {
+        run.server.context_switches_per_message
+    }),
+    single("capacity_per_second", |run| run.capacity_per_second),
+    single("virtual_bytes", |run| {
+        run.server.virtual_bytes.map(|bytes| bytes as f64)
+    }),
+    single("threads", |run| run.server.threads.map(|threads| threads as f64)),
+    single("response_micros.p50", |run| Some(run.response_micros.p50)),
+    single("response_micros.p90", |run| Some(run.response_micros.p90)),
+    single("response_micros.p999", |run| Some(run.response_micros.p999)),
+    single("response_micros.max", |run| Some(run.response_micros.max)),
+    single("service_micros.p50", |run| Some(run.service_micros.p50)),
+    single("service_micros.p90", |run| Some(run.service_micros.p90)),
+    single("service_micros.p99", |run| Some(run.service_micros.p99)),
+    single("service_micros.p999", |run| Some(run.service_micros.p999)),
+    single("service_micros.max", |run| Some(run.service_micros.max)),
+];
+
+/// A figure that is measured once a run, or reported as its quantile over the whole run.
+const fn single(name: &'static str, of_run: fn(&Run) -> Option<f64>) -> Figure {
+    Figure {
+        name,
+        of_cycle: None,
+        of_run,
+        compared: false,
+    }
+}
+
+/// The names of all figures.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    FIGURES.iter().map(|figure| figure.name)
+}
+
+/// A figure of a run; `None` when the name is unknown or the run does not have it.
+pub fn value(run: &Run, name: &str) -> Option<f64> {
+    (FIGURES.iter().find(|figure| figure.name == name)?.of_run)(run)
+}
+
+/// The ratio of `contender` to `baseline`, paired within cycles where the figure is measured in each, and the
+/// number of pairs (0 when it is measured once a run). `None` when either lacks the figure.
+pub fn ratio(contender: &Run, baseline: &Run, name: &str, seed: u64) -> Option<(Estimate, usize)> {
+    let figure = FIGURES.iter().find(|figure| figure.name == name)?;
+    let quotient = |above: f64, below: f64| (below > 0.0).then(|| above / below);
+    let Some(of_cycle) = figure.of_cycle else {
+        let median = quotient((figure.of_run)(contender)?, (figure.of_run)(baseline)?)?;
+        return Some((
+            Estimate {
+                median,
+                interval: None,
+            },
+            0,
+        ));
+    };
+    let ratios: Vec<f64> = contender
+        .cycles
+        .iter()
+        .filter_map(|cycle| {
+            let pair = baseline.cycles.iter().find(|other| other.cycle == cycle.cycle)?;
+            quotient(of_cycle(cycle)?, of_cycle(pair)?)
+        })
+        .collect();
+    Some((stats::estimate(&ratios, seed)?, ratios.len()))
+}
+
+/// Every believable run against the believable run of the baseline in the same scenario.
+pub fn compare(result: &LabResult) -> Vec<Comparison> {
+    let baseline = &result.config.baseline;
+    let mut comparisons = Vec::new();
+    for run in result
+        .runs
+        .iter()
+        .filter(|run| run.is_ok() && run.contender != *baseline)
+    {
+        let Some(base) = result.run(&run.scenario, baseline).filter(|base| base.is_ok()) else {
+            continue;
+        };
+        for figure in FIGURES.iter().filter(|figure| figure.compared) {
+            let Some((estimate, cycles)) = ratio(run, base, figure.name, result.config.seed) else {
+                continue;
+            };
+            comparisons.push(Comparison {
+                scenario: run.scenario.clone(),
+                metric: figure.name.to_owned(),
+                baseline: baseline.clone(),
+                contender: run.contender.clone(),
+                ratio: estimate.median,
+                low: estimate.interval.map(|(low, _)| low),
+                high: estimate.interval.map(|(_, high)| high),
+                cycles,
+            });
+        }
+    }
+    comparisons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(cpu_micros: &[f64]) -> Run {
+        let cycles = cpu_micros.iter().zip(0..).map(|(micros, cycle)| Cycle {
+            cycle,
+            seconds: 1.0,
+            replies: 1_000_000,
+            server_cpu_seconds: Some(*micros),
+            ..Cycle::default()
+        });
+        Run {
+            cycles: cycles.collect(),
+            ..Run::default()
+        }
+    }
+
+    #[test]
+    fn ratios_are_formed_within_a_cycle() {
+        // The machine slows down by half; the pairs do not notice.
+        let (fast, slow) = (run(&[10.0, 15.0, 20.0]), run(&[20.0, 30.0, 40.0]));
+        let (estimate, cycles) = ratio(&slow, &fast, CPU, 1).unwrap();
+        assert_eq!((estimate.median, cycles), (2.0, 3));
+        assert_eq!(estimate.interval, Some((2.0, 2.0)));
+    }
+
+    #[test]
+    fn a_cycle_that_one_lacks_has_no_pair() {
+        let (mut short, long) = (run(&[10.0, 10.0, 10.0]), run(&[30.0, 20.0, 20.0]));
+        short.cycles.remove(0);
+        let (estimate, cycles) = ratio(&long, &short, CPU, 1).unwrap();
+        assert_eq!((estimate.median, cycles), (2.0, 2));
+    }
+
+    #[test]
+    fn a_figure_that_is_measured_once_has_no_interval() {
+        let (mut small, mut large) = (run(&[1.0]), run(&[1.0]));
+        small.server.resident_bytes = Some(10);
+        large.server.resident_bytes = Some(25);
+        let (estimate, cycles) = ratio(&large, &small, RESIDENT, 1).unwrap();
+        assert_eq!((estimate.median, estimate.interval, cycles), (2.5, None, 0));
+        assert!(ratio(&large, &run(&[1.0]), RESIDENT, 1).is_none());
+        assert!(ratio(&large, &small, "nonsense", 1).is_none());
+    }
+}

@@ -1,0 +1,27 @@
+//! Our own server's engines, as the lab sees them: their names, and whether they can run here.
+
+use server::engine::ENGINES;
+
+/// Names of all engines, in the table's order.
+pub fn names() -> Vec<&'static str> {
+    ENGINES.iter().map(|engine| engine.name).collect()
+}
+
+/// One line on an engine.
+pub fn summary(name: &str) -> &'static str {
+    ENGINES
+        .iter()
+        .find(|engine| engine.name == name)
+        .map_or("", |engine| engine.summary)
+}
+
+/// Whether this machine allows the engine; if not, why, and what to change.
+///
+/// # Errors
+/// The reason in plain words.
+pub fn probe(name: &str) -> Result<(), String> {
+    match ENGINES.iter().find(|engine| engine.name == name) {
+        Some(engine) => (engine.probe)(),
+        None => Err(format!("there is no engine `{name}`")),
+    }
+}

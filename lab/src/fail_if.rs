@@ -1,0 +1,236 @@
+//! Pure: rules such as `few: tokio/epoll cpu_micros_per_message > 1.5`, read and decided.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::comparison;
+use crate::result::LabResult;
+
+/// When this holds, the lab fails.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// The scenario it speaks of; of all when none is named.
+    pub scenario: Option<String>,
+    /// The contender.
+    pub contender: String,
+    /// To whom it is compared; without one the figure itself is meant.
+    pub baseline: Option<String>,
+    /// The figure.
+    pub metric: String,
+    /// How it is compared.
+    pub operator: Operator,
+    /// To what.
+    pub bound: f64,
+}
+
+/// How a figure is compared to a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operator {
+    /// `<`
+    Less,
+    /// `<=`
+    AtMost,
+    /// `>`
+    Greater,
+    /// `>=`
+    AtLeast,
+}
+
+const OPERATORS: [(&str, Operator); 4] = [
+    ("<", Operator::Less),
+    ("<=", Operator::AtMost),
+    (">", Operator::Greater),
+    (">=", Operator::AtLeast),
+];
+
+impl Operator {
+    fn holds(self, value: f64, bound: f64) -> bool {
+        match self {
+            Operator::Less => value < bound,
+            Operator::AtMost => value <= bound,
+            Operator::Greater => value > bound,
+            Operator::AtLeast => value >= bound,
+        }
+    }
+}
+
+/// Why a text is no rule.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{why}; write it like `tokio/epoll cpu_micros_per_message > 1.5` or `few: epoll response_micros.p99 > 1000`"
+)]
+pub struct ParseRuleError {
+    why: String,
+}
+
+impl FromStr for Rule {
+    type Err = ParseRuleError;
+
+    fn from_str(text: &str) -> Result<Rule, ParseRuleError> {
+        let refuse = |why: String| Err(ParseRuleError { why });
+        let (scenario, rest) = match text.split_once(':') {
+            Some((scenario, rest)) => (Some(scenario.trim().to_owned()), rest),
+            None => (None, text),
+        };
+        let words: Vec<_> = rest.split_whitespace().collect();
+        let [who, metric, operator, bound] = words[..] else {
+            return refuse(format!(
+                "`{text}` should be a contender or a pair, a figure, an operator and a number"
+            ));
+        };
+        let (contender, baseline) = match who.split_once('/') {
+            Some((contender, baseline)) => (contender, Some(baseline.to_owned())),
+            None => (who, None),
+        };
+        if comparison::names().all(|name| name != metric) {
+            let names: Vec<_> = comparison::names().collect();
+            return refuse(format!(
+                "there is no figure `{metric}` (there are {})",
+                names.join(", ")
+            ));
+        }
+        let Some((_, operator)) = OPERATORS.iter().find(|(symbol, _)| *symbol == operator) else {
+            return refuse(format!("`{operator}` is none of `<`, `<=`, `>`, `>=`"));
+        };
+        match bound.parse::<f64>() {
+            Ok(bound) if bound.is_finite() => Ok(Rule {
+                scenario,
+                contender: contender.to_owned(),
+                baseline,
+                metric: metric.to_owned(),
+                operator: *operator,
+                bound,
+            }),
+            _ => refuse(format!("`{bound}` is no number")),
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(scenario) = &self.scenario {
+            write!(f, "{scenario}: ")?;
+        }
+        f.write_str(&self.contender)?;
+        if let Some(baseline) = &self.baseline {
+            write!(f, "/{baseline}")?;
+        }
+        let symbol = OPERATORS
+            .iter()
+            .find(|(_, operator)| *operator == self.operator)
+            .map_or("?", |(symbol, _)| symbol);
+        write!(f, " {} {symbol} {}", self.metric, self.bound)
+    }
+}
+
+impl Serialize for Rule {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rule {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Rule, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+/// What a rule says of a result: one line for each scenario in which it holds or cannot be decided. Empty when the
+/// lab passes. A rule that cannot be decided fails: silence must not look like success.
+pub fn violations(rule: &Rule, result: &LabResult) -> Vec<String> {
+    let scenarios = result.config.scenarios.iter().map(|scenario| &scenario.name);
+    scenarios
+        .filter(|name| rule.scenario.as_ref().is_none_or(|wanted| wanted == *name))
+        .filter_map(|scenario| match figure(rule, result, scenario) {
+            Ok(value) => rule
+                .operator
+                .holds(value, rule.bound)
+                .then(|| format!("`{rule}` holds in {scenario}: it is {value:.4}")),
+            Err(why) => Some(format!("`{rule}` cannot be decided in {scenario}: {why}")),
+        })
+        .collect()
+}
+
+fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<f64, String> {
+    let believable = |contender: &str| {
+        let run = result
+            .run(scenario, contender)
+            .ok_or_else(|| format!("{contender} did not run"))?;
+        if run.is_ok() {
+            Ok(run)
+        } else {
+            Err(format!("the run of {contender} is {}", run.verdict_text()))
+        }
+    };
+    let run = believable(&rule.contender)?;
+    let missing = || format!("{} is not known", rule.metric);
+    match &rule.baseline {
+        None => comparison::value(run, &rule.metric).ok_or_else(missing),
+        Some(baseline) => comparison::ratio(run, believable(baseline)?, &rule.metric, result.config.seed)
+            .map(|(estimate, _)| estimate.median)
+            .ok_or_else(missing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_rule_reads_what_it_writes() {
+        for text in [
+            "tokio/epoll cpu_micros_per_message > 1.5",
+            "few: tokio/epoll cpu_micros_per_message <= 1",
+            "epoll response_micros.p99 >= 1000",
+            "many: epoll#2/epoll resident_bytes < 0.5",
+        ] {
+            assert_eq!(text.parse::<Rule>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (text, named) in [
+            ("", "``"),
+            ("tokio/epoll > 1.5", "`tokio/epoll > 1.5`"),
+            ("tokio/epoll cpu > 1.5", "no figure `cpu`"),
+            ("tokio/epoll cpu_percent = 1.5", "`=`"),
+            ("tokio/epoll cpu_percent > much", "`much`"),
+            ("tokio/epoll cpu_percent > inf", "`inf`"),
+        ] {
+            let error = text.parse::<Rule>().unwrap_err().to_string();
+            assert!(error.contains(named), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_rule_holds_or_not_and_what_cannot_be_decided_fails() {
+        let result = fixture::result();
+        for (text, expected) in [
+            (
+                "few: tokio/epoll cpu_micros_per_message > 1.1",
+                Some("holds in few"),
+            ),
+            ("few: tokio/epoll cpu_micros_per_message > 9", None),
+            ("few: epoll response_micros.p99 < 1000000", Some("holds in few")),
+            (
+                "many: tokio/epoll cpu_micros_per_message > 1",
+                Some("is rate-missed"),
+            ),
+            ("few: uring/epoll cpu_micros_per_message > 1", Some("did not run")),
+        ] {
+            let found = violations(&text.parse().unwrap(), &result);
+            match expected {
+                None => assert!(found.is_empty(), "{text}: {found:?}"),
+                Some(part) => assert!(found.len() == 1 && found[0].contains(part), "{text}: {found:?}"),
+            }
+        }
+        let everywhere = "tokio/epoll cpu_micros_per_message > 1.1".parse().unwrap();
+        assert_eq!(violations(&everywhere, &result).len(), 2);
+    }
+}

@@ -1,0 +1,156 @@
+//! `lab run`: from a valid configuration to table, report and exit code.
+
+use std::net::TcpListener;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use sys::signal::Termination;
+use telemetry::exporter::Exporter;
+use telemetry::process::OwnProcess;
+
+use crate::config::Config;
+use crate::machine::Machine;
+use crate::metrics::LabMetrics;
+use crate::progress::Progress;
+use crate::report;
+use crate::result::{LabResult, SCHEMA};
+use crate::runner::{self, Session, Stop, Waiter};
+use crate::store::Store;
+use crate::{EXIT_FAILURE, fail, fail_if, refuse};
+
+/// Some rule of `--fail-if` holds, or cannot be decided.
+const EXIT_RULE: u8 = 3;
+/// Stopped by Ctrl-C or SIGTERM, as shells say it (128 + SIGINT).
+const EXIT_STOPPED: u8 = 130;
+
+/// Does what the configuration says, again and again when it says so.
+pub fn launch(config: &Config) -> ExitCode {
+    // Before any thread is started: threads inherit the blocked signals.
+    let waiter = match Termination::block() {
+        Ok(termination) => Waiter::new(termination),
+        Err(error) => return fail(&format!("cannot wait for SIGTERM and SIGINT: {error}")),
+    };
+    // The lab itself holds a few descriptors for each contender; its children raise theirs themselves.
+    if let Err(error) = sys::limits::raise_descriptor_limit() {
+        eprintln!("warning: the limit of open files cannot be raised ({error})");
+    }
+    let metrics = LabMetrics::new();
+    let _exporter = match exporter(config, &metrics) {
+        Ok(exporter) => exporter,
+        Err(message) => return refuse(&message),
+    };
+    loop {
+        let code = once(config, &waiter, &metrics);
+        if !config.repeat || waiter.interrupted() || code == EXIT_FAILURE || code == crate::EXIT_INPUT {
+            return ExitCode::from(code);
+        }
+    }
+}
+
+/// One result.
+fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
+    let now = SystemTime::now();
+    let store = match Store::create(&config.output, now) {
+        Ok(store) => store,
+        Err(error) => {
+            eprintln!(
+                "error: --output: {} cannot be written: {error}; choose another folder",
+                config.output.display()
+            );
+            return crate::EXIT_INPUT;
+        }
+    };
+    let planned = runner::estimate(config);
+    let mut progress = Progress::new(planned);
+    progress.say(&format!(
+        "{} scenario(s) × {} contender(s), about {}; results go to {}",
+        config.scenarios.len(),
+        config.contenders.len(),
+        humantime::format_duration(std::time::Duration::from_secs(planned.as_secs() + 1)),
+        config.output.join(&store.run_id).display()
+    ));
+    // NETWORK_MODE is said by whoever starts a container: from inside it cannot be told.
+    let network_mode = std::env::var("NETWORK_MODE").ok();
+    let mut session = Session {
+        config,
+        waiter,
+        progress: &mut progress,
+        metrics,
+        store: &store,
+        result: LabResult {
+            schema: SCHEMA,
+            run_id: store.run_id.clone(),
+            started_at: humantime::format_rfc3339_seconds(now).to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            complete: false,
+            machine: Machine::read(network_mode.as_deref()),
+            config: config.clone(),
+            notes: Vec::new(),
+            skipped: Vec::new(),
+            runs: Vec::new(),
+            comparisons: Vec::new(),
+        },
+    };
+    let outcome = session.run();
+    let result = session.result;
+    drop(progress);
+    conclude(outcome, &result, &store)
+}
+
+/// Shows what there is and says how it went.
+fn conclude(outcome: Result<(), Stop>, result: &LabResult, store: &Store) -> u8 {
+    let mut code = 0;
+    let stopped = matches!(outcome, Err(Stop::Interrupted));
+    if let Err(Stop::Failed(error)) = outcome {
+        eprintln!("error: {error:#}");
+        code = EXIT_FAILURE;
+    }
+    if result.runs.is_empty() && result.skipped.is_empty() {
+        store.discard_if_empty();
+        eprintln!("stopped before anything was measured");
+    } else {
+        // A run that was stopped before its first cycle has skipped rows alone: they are worth keeping.
+        if let Err(error) = store.save(result).and_then(|()| store.report(result)) {
+            eprintln!("error: {error:#}");
+            code = EXIT_FAILURE;
+        }
+        print!("{}", report::terminal::render(result));
+        println!("Report: {}", store.report_path().display());
+    }
+    if stopped {
+        return EXIT_STOPPED;
+    }
+    if code == 0 && result.runs.is_empty() {
+        eprintln!("error: no contender could run; the reasons stand above");
+        code = EXIT_FAILURE;
+    }
+    let violations: Vec<_> = result
+        .config
+        .fail_if
+        .iter()
+        .flat_map(|rule| fail_if::violations(rule, result))
+        .collect();
+    for violation in &violations {
+        eprintln!("failed: {violation}");
+    }
+    if code == 0 && !violations.is_empty() {
+        code = EXIT_RULE;
+    }
+    code
+}
+
+fn exporter(config: &Config, metrics: &Arc<LabMetrics>) -> Result<Option<Exporter>, String> {
+    let Some(address) = config.metrics else {
+        return Ok(None);
+    };
+    let cannot = |error: std::io::Error| {
+        format!("--metrics: cannot serve on {address}: {error}; choose another address, or `none`")
+    };
+    let listener = TcpListener::bind(address).map_err(cannot)?;
+    let process = OwnProcess::new().map_err(cannot)?;
+    let exporter =
+        Exporter::start(listener, vec![Arc::clone(metrics) as _, Arc::new(process)]).map_err(cannot)?;
+    eprintln!("metrics: http://{}/metrics", exporter.address());
+    Ok(Some(exporter))
+}

@@ -1,0 +1,45 @@
+//! `lab list`: contenders and scenarios, and for what cannot run here, why and what to change.
+
+use std::fmt::Write;
+
+use crate::contender::Contender;
+use crate::machine::Machine;
+use crate::scenario::{self, Scenario};
+use crate::{engines, preflight};
+
+/// The list as text.
+pub fn render() -> String {
+    let mut out = String::from("Contenders\n");
+    for name in engines::names() {
+        let _ = match engines::probe(name) {
+            Ok(()) => writeln!(out, "  {name:<10} {}", engines::summary(name)),
+            Err(why) => writeln!(out, "  {name:<10} cannot run here: {why}"),
+        };
+    }
+    out.push_str("  yours      --contender name=mine,echo=HOST:PORT,metrics=URL, or name=mine,command=\"./mine --port {port}\"\n");
+    out.push_str("\nScenarios\n");
+    let machine = Machine::read(None);
+    for (name, _) in scenario::BUILT_IN {
+        match Scenario::find(name) {
+            Ok(scenario) => describe(&mut out, &scenario, &machine),
+            Err(error) => {
+                let _ = writeln!(out, "  {name:<10} {error}");
+            }
+        }
+    }
+    out.push_str("  yours      --scenario FILE.toml\n");
+    out
+}
+
+fn describe(out: &mut String, scenario: &Scenario, machine: &Machine) {
+    let _ = writeln!(
+        out,
+        "  {:<10} {}\n             {} connections, messages of {} bytes, {}",
+        scenario.name, scenario.about, scenario.connections, scenario.message_bytes, scenario.pace
+    );
+    for name in engines::names() {
+        if let Some(why) = preflight::obstacle(&Contender::engine(name), scenario, machine) {
+            let _ = writeln!(out, "             not with {name}: {why}");
+        }
+    }
+}

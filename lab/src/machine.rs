@@ -1,0 +1,193 @@
+//! The fingerprint of the machine: everything about it that could explain a number.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use procfs::Current;
+use serde::{Deserialize, Serialize};
+use sys::cpu::CpuSet;
+
+/// Where a result was measured. What cannot be read here is null.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Machine {
+    /// The CPU's name.
+    pub cpu_model: Option<String>,
+    /// CPUs of the machine.
+    pub cpus: usize,
+    /// CPUs that the lab may use, as Linux writes them.
+    pub cpus_allowed: Option<String>,
+    /// Physical memory.
+    pub memory_bytes: Option<u64>,
+    /// The kernel's release.
+    pub kernel: Option<String>,
+    /// The distribution's name.
+    pub os: Option<String>,
+    /// How the clock rate is governed; null where the guest cannot see it.
+    pub governor: Option<String>,
+    /// What the kernel says of each hardware vulnerability: mitigations cost time in every syscall.
+    pub mitigations: BTreeMap<String, String>,
+    /// The kind of container that the lab runs in, or `none`.
+    pub container: String,
+    /// `loopback`, or the container's network mode.
+    pub network: String,
+    /// The hypervisor's name when this is a virtual machine.
+    pub virtualization: Option<String>,
+    /// Hard limit of open descriptors.
+    pub nofile_limit: Option<u64>,
+    /// Whether the kernel tracks connections, which makes every packet dearer, loopback's too.
+    pub conntrack: bool,
+    /// The longest backlog of connections that wait to be accepted.
+    pub somaxconn: Option<u64>,
+    /// First and last port that outgoing connections may use.
+    pub port_range: Option<(u16, u16)>,
+    /// The most threads that the lab and its children may have.
+    pub threads_limit: Option<u64>,
+    /// The most memory mappings of a process; a thread's stack takes two.
+    pub mappings_limit: Option<u64>,
+    /// Load of the last minute when the lab started: who else was at work.
+    pub load_average: Option<f64>,
+}
+
+impl Machine {
+    /// Reads this machine. `network_mode` is what whoever started the container says of its network.
+    pub fn read(network_mode: Option<&str>) -> Machine {
+        let container = container();
+        let network = match network_mode {
+            Some(mode) => mode.to_owned(),
+            None if container == "none" => "loopback".to_owned(),
+            None => "unknown".to_owned(),
+        };
+        Machine {
+            cpu_model: cpu_field("model name"),
+            cpus: cpus(),
+            cpus_allowed: CpuSet::allowed().ok().map(|cpus| cpus.to_string()),
+            memory_bytes: procfs::Meminfo::current().ok().map(|memory| memory.mem_total),
+            kernel: line("/proc/sys/kernel/osrelease"),
+            os: os(),
+            governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+            mitigations: mitigations(),
+            container,
+            network,
+            virtualization: virtualization(),
+            nofile_limit: sys::limits::descriptor_limit().ok().map(|limit| limit.hard),
+            conntrack: fs::metadata("/proc/sys/net/netfilter/nf_conntrack_count").is_ok(),
+            somaxconn: number("/proc/sys/net/core/somaxconn"),
+            port_range: port_range(),
+            threads_limit: threads_limit(),
+            mappings_limit: number("/proc/sys/vm/max_map_count"),
+            load_average: procfs::LoadAverage::current()
+                .ok()
+                .map(|load| f64::from(load.one)),
+        }
+    }
+}
+
+fn line(path: &str) -> Option<String> {
+    let text = fs::read_to_string(path).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn number(path: &str) -> Option<u64> {
+    line(path)?.parse().ok()
+}
+
+fn cpus() -> usize {
+    let listed = line("/sys/devices/system/cpu/online").and_then(|text| text.parse::<CpuSet>().ok());
+    listed.map_or_else(
+        || std::thread::available_parallelism().map_or(1, usize::from),
+        |cpus| cpus.len(),
+    )
+}
+
+fn cpu_field(name: &str) -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    text.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        (key.trim() == name).then(|| value.trim().to_owned())
+    })
+}
+
+fn os() -> Option<String> {
+    let text = fs::read_to_string("/etc/os-release").ok()?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("PRETTY_NAME="))
+        .map(|name| name.trim_matches('"').to_owned())
+}
+
+fn mitigations() -> BTreeMap<String, String> {
+    let Ok(entries) = fs::read_dir("/sys/devices/system/cpu/vulnerabilities") else {
+        return BTreeMap::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let state = line(entry.path().to_str()?)?;
+            Some((entry.file_name().into_string().ok()?, state))
+        })
+        .collect()
+}
+
+fn container() -> String {
+    if fs::metadata("/.dockerenv").is_ok() {
+        return "docker".to_owned();
+    }
+    if fs::metadata("/run/.containerenv").is_ok() {
+        return "podman".to_owned();
+    }
+    if std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        return "kubernetes".to_owned();
+    }
+    // Container managers tell it their children's first process.
+    std::env::var("container").unwrap_or_else(|_| "none".to_owned())
+}
+
+fn virtualization() -> Option<String> {
+    let guest = cpu_field("flags").is_some_and(|flags| flags.split(' ').any(|flag| flag == "hypervisor"));
+    if let Some(kind) = line("/sys/hypervisor/type") {
+        return Some(kind);
+    }
+    match line("/sys/class/dmi/id/sys_vendor") {
+        Some(vendor) if guest => Some(vendor),
+        _ => guest.then(|| "unnamed hypervisor".to_owned()),
+    }
+}
+
+fn port_range() -> Option<(u16, u16)> {
+    let text = line("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let mut ports = text.split_whitespace().map(str::parse);
+    Some((ports.next()?.ok()?, ports.next()?.ok()?))
+}
+
+/// The lowest of the kernel's limits of threads and process numbers, and of the control group's.
+fn threads_limit() -> Option<u64> {
+    let cgroup = |path: &str| number(path);
+    [
+        number("/proc/sys/kernel/threads-max"),
+        number("/proc/sys/kernel/pid_max"),
+        cgroup("/sys/fs/cgroup/pids.max"),
+        cgroup("/sys/fs/cgroup/pids/pids.max"),
+    ]
+    .into_iter()
+    .flatten()
+    .min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_can_be_read() {
+        let machine = Machine::read(None);
+        assert!(machine.cpus >= 1 && machine.kernel.is_some());
+        assert!(machine.memory_bytes.unwrap() > 1 << 20);
+        let (first, last) = machine.port_range.unwrap();
+        assert!(first < last);
+    }
+
+    #[test]
+    fn a_network_mode_that_was_told_stands() {
+        assert_eq!(Machine::read(Some("host")).network, "host");
+    }
+}

@@ -1,0 +1,232 @@
+//! What a contender uses: read from its CPU clock and /proc when it runs here, scraped from its metrics when not.
+
+use std::time::Duration;
+
+use telemetry::names;
+use telemetry::process::{ContextSwitches, CpuModes, Memory};
+
+/// Longer than any honest scrape, shorter than a user's patience.
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where a contender's figures come from.
+#[derive(Debug, Clone, Default)]
+pub struct Source {
+    /// Its process, when it runs on this machine and the lab started it.
+    pub pid: Option<u32>,
+    /// The URL of its metrics, if it has any.
+    pub metrics: Option<String>,
+}
+
+/// What is read around every slice.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Reading {
+    /// CPU time since its start.
+    pub cpu_seconds: Option<f64>,
+    /// Its memory and threads.
+    pub memory: Option<Memory>,
+}
+
+/// What is read once before and once after all slices: reading it costs more, or is coarse.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Totals {
+    /// CPU time in user mode and in all.
+    pub cpu_modes: Option<(f64, f64)>,
+    /// Voluntary context switches.
+    pub voluntary_switches: Option<f64>,
+    /// Message bytes that it read.
+    pub received_bytes: Option<u64>,
+    /// Message bytes that it wrote.
+    pub sent_bytes: Option<u64>,
+}
+
+impl Source {
+    /// CPU time alone: for the instant before a slice.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        match (self.pid, &self.metrics) {
+            (Some(pid), _) => cpu_clock(pid),
+            (None, Some(url)) => scrape(url).ok()?.value(names::CPU_SECONDS.name, &[]),
+            (None, None) => None,
+        }
+    }
+
+    /// CPU time first, then memory.
+    pub fn read(&self) -> Reading {
+        match (self.pid, &self.metrics) {
+            (Some(pid), _) => Reading {
+                cpu_seconds: cpu_clock(pid),
+                memory: Memory::of(pid).ok(),
+            },
+            (None, Some(url)) => scrape(url).map_or_else(|_| Reading::default(), |text| text.reading()),
+            (None, None) => Reading::default(),
+        }
+    }
+
+    /// What its metrics say, completed from /proc when it runs here.
+    pub fn totals(&self) -> Totals {
+        let scraped = self.metrics.as_ref().and_then(|url| scrape(url).ok());
+        let mut totals = scraped.map_or_else(Totals::default, |text| text.totals());
+        if let Some(pid) = self.pid {
+            if totals.cpu_modes.is_none()
+                && let Ok(modes) = CpuModes::of(pid)
+            {
+                totals.cpu_modes = Some((modes.user_seconds, modes.user_seconds + modes.system_seconds));
+            }
+            if totals.voluntary_switches.is_none() {
+                totals.voluntary_switches = ContextSwitches::of(pid)
+                    .ok()
+                    .map(|switches| switches.voluntary as f64);
+            }
+        }
+        totals
+    }
+}
+
+fn cpu_clock(pid: u32) -> Option<f64> {
+    sys::clock::process_cpu_time(pid)
+        .ok()
+        .map(|time| time.as_secs_f64())
+}
+
+/// A scrape: Prometheus' text format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exposition(String);
+
+/// Fetches metrics.
+///
+/// # Errors
+/// In plain words: nothing listens, no answer in time, no success, no text.
+pub fn scrape(url: &str) -> Result<Exposition, String> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .timeout_global(Some(SCRAPE_TIMEOUT))
+        .build()
+        .into();
+    let fetched = agent
+        .get(url)
+        .call()
+        .and_then(|mut response| response.body_mut().read_to_string());
+    fetched
+        .map(Exposition)
+        .map_err(|error| format!("cannot scrape {url}: {error}"))
+}
+
+impl Exposition {
+    /// The sum of all samples of a metric that carry these labels; `None` when there is none.
+    pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        let mut sum = None;
+        for line in self.0.lines() {
+            let Some(rest) = line.strip_prefix(name) else {
+                continue;
+            };
+            let (sample_labels, value) = match rest.strip_prefix('{') {
+                Some(rest) => match rest.rsplit_once('}') {
+                    Some(parts) => parts,
+                    None => continue,
+                },
+                None if rest.starts_with(char::is_whitespace) => ("", rest),
+                None => continue,
+            };
+            let carries = |(key, value): &(&str, &str)| {
+                sample_labels
+                    .split(',')
+                    .any(|label| label.trim() == format!("{key}=\"{value}\""))
+            };
+            let number = value.split_whitespace().next().map(str::parse::<f64>);
+            if let Some(Ok(number)) = number
+                && labels.iter().all(carries)
+            {
+                sum = Some(sum.unwrap_or(0.0) + number);
+            }
+        }
+        sum
+    }
+
+    fn reading(&self) -> Reading {
+        let whole = |metric: &names::Metric| self.value(metric.name, &[]).map(|value| value as u64);
+        Reading {
+            cpu_seconds: self.value(names::CPU_SECONDS.name, &[]),
+            memory: whole(&names::RESIDENT_MEMORY).map(|resident_bytes| Memory {
+                resident_bytes,
+                virtual_bytes: whole(&names::VIRTUAL_MEMORY).unwrap_or(0),
+                shared_bytes: whole(&names::SHARED_MEMORY).unwrap_or(0),
+                threads: whole(&names::THREADS).unwrap_or(0),
+            }),
+        }
+    }
+
+    fn totals(&self) -> Totals {
+        let mode = |mode| self.value(names::CPU_MODE_SECONDS.name, &[("mode", mode)]);
+        Totals {
+            cpu_modes: mode("user")
+                .zip(mode("system"))
+                .map(|(user, system)| (user, user + system)),
+            voluntary_switches: self.value(names::CONTEXT_SWITCHES.name, &[("kind", "voluntary")]),
+            received_bytes: self
+                .value(names::RECEIVED_BYTES.name, &[])
+                .map(|bytes| bytes as u64),
+            sent_bytes: self.value(names::SENT_BYTES.name, &[]).map(|bytes| bytes as u64),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+# HELP process_cpu_seconds_total User and system CPU time in seconds.
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 12.5
+process_cpu_seconds_total_more 99
+process_resident_memory_bytes 4.096e+06
+echolab_cpu_seconds_total{mode=\"user\"} 2.5
+echolab_cpu_seconds_total{mode=\"system\"} 10
+echolab_context_switches_total{kind=\"voluntary\"} 7
+echolab_context_switches_total{kind=\"involuntary\"} 100
+echolab_received_bytes_total 100
+echolab_epoll_waits_total{epoll=\"0\"} 3 1700000000000
+echolab_epoll_waits_total{epoll=\"1\"} 4
+";
+
+    #[test]
+    fn figures_are_found_by_name_and_label() {
+        let text = Exposition(TEXT.to_owned());
+        assert_eq!(text.value("echolab_epoll_waits_total", &[]), Some(7.0));
+        assert_eq!(
+            text.value("echolab_epoll_waits_total", &[("epoll", "1")]),
+            Some(4.0)
+        );
+        assert_eq!(text.value("nothing", &[]), None);
+        let reading = text.reading();
+        assert_eq!(reading.cpu_seconds, Some(12.5));
+        assert_eq!(reading.memory.unwrap().resident_bytes, 4_096_000);
+        let totals = text.totals();
+        assert_eq!(totals.cpu_modes, Some((2.5, 12.5)));
+        assert_eq!(totals.voluntary_switches, Some(7.0));
+        assert_eq!((totals.received_bytes, totals.sent_bytes), (Some(100), None));
+    }
+
+    #[test]
+    fn this_process_can_be_read_by_its_number() {
+        let source = Source {
+            pid: Some(std::process::id()),
+            metrics: None,
+        };
+        let reading = source.read();
+        assert!(reading.cpu_seconds.unwrap() > 0.0 && reading.memory.unwrap().resident_bytes > 0);
+        let totals = source.totals();
+        assert!(totals.voluntary_switches.is_some() && totals.cpu_modes.is_some());
+        assert_eq!(totals.received_bytes, None);
+    }
+
+    #[test]
+    fn nothing_to_read_from_is_no_error() {
+        let source = Source::default();
+        assert_eq!(source.read(), Reading::default());
+        assert_eq!(source.totals(), Totals::default());
+        assert!(
+            scrape("http://127.0.0.1:1/metrics")
+                .unwrap_err()
+                .contains("127.0.0.1:1")
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! The lab's own metrics: what it is doing now, and what it has found out so far.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use telemetry::family::{Family, Source};
+use telemetry::names;
+
+use crate::comparison;
+use crate::result::LabResult;
+
+/// What one contender is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Its server is being started.
+    Starting,
+    /// Its client establishes connections.
+    Ramp,
+    /// Its capacity is being measured.
+    Calibration,
+    /// Under the offered load, not counted yet.
+    WarmUp,
+    /// Under load and measured.
+    Slice,
+    /// Another one is under load.
+    Idle,
+    /// Its connections are being closed.
+    Drain,
+}
+
+impl Phase {
+    const ALL: [(Phase, &str); 7] = [
+        (Phase::Starting, "starting"),
+        (Phase::Ramp, "ramp"),
+        (Phase::Calibration, "calibration"),
+        (Phase::WarmUp, "warm-up"),
+        (Phase::Slice, "slice"),
+        (Phase::Idle, "idle"),
+        (Phase::Drain, "drain"),
+    ];
+}
+
+/// Shared between the runner, which writes, and the exporter, which reads.
+#[derive(Debug, Default)]
+pub struct LabMetrics(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    scenario: String,
+    phases: Vec<(String, Phase)>,
+    result: Option<LabResult>,
+}
+
+impl LabMetrics {
+    /// Nothing yet.
+    pub fn new() -> Arc<LabMetrics> {
+        Arc::default()
+    }
+
+    /// A scenario begins with these contenders.
+    pub fn begin(&self, scenario: &str, contenders: impl Iterator<Item = String>) {
+        let mut state = self.lock();
+        scenario.clone_into(&mut state.scenario);
+        state.phases = contenders.map(|contender| (contender, Phase::Starting)).collect();
+    }
+
+    /// A contender enters a phase.
+    pub fn enter(&self, contender: &str, phase: Phase) {
+        let mut state = self.lock();
+        if let Some(entry) = state.phases.iter_mut().find(|(name, _)| name == contender) {
+            entry.1 = phase;
+        }
+    }
+
+    /// A contender takes no part any more.
+    pub fn leave(&self, contender: &str) {
+        self.lock().phases.retain(|(name, _)| name != contender);
+    }
+
+    /// What is known now.
+    pub fn publish(&self, result: &LabResult) {
+        self.lock().result = Some(result.clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for LabMetrics {
+    fn families(&self) -> Vec<Family> {
+        let state = self.lock();
+        let mut info = Family::new(&names::RUN_INFO);
+        let mut phases = Family::new(&names::PHASE);
+        let run_id = state.result.as_ref().map_or("", |result| &result.run_id);
+        for (contender, now) in &state.phases {
+            info = info.with(&[run_id, &state.scenario, contender], 1.0);
+            for (phase, name) in Phase::ALL {
+                let active = f64::from(u8::from(phase == *now));
+                phases = phases.with(&[name, &state.scenario, contender], active);
+            }
+        }
+        let mut families = vec![info, phases];
+        if let Some(result) = &state.result {
+            families.extend(results(result));
+        }
+        families
+    }
+}
+
+fn results(result: &LabResult) -> Vec<Family> {
+    let figures = [
+        (&names::RESULT_CPU_MICROS, comparison::CPU),
+        (&names::RESULT_CPU_PERCENT, "cpu_percent"),
+        (&names::RESULT_MESSAGES_PER_SECOND, comparison::REPLIES),
+        (&names::RESULT_CAPACITY_PER_SECOND, "capacity_per_second"),
+        (&names::RESULT_RESIDENT_BYTES, comparison::RESIDENT),
+    ];
+    let mut families: Vec<Family> = figures
+        .into_iter()
+        .map(|(metric, figure)| {
+            result.runs.iter().fold(Family::new(metric), |family, run| {
+                match comparison::value(run, figure) {
+                    Some(value) => family.with(&[&result.run_id, &run.scenario, &run.contender], value),
+                    None => family,
+                }
+            })
+        })
+        .collect();
+    let mut offered = Family::new(&names::RESULT_OFFERED_PER_SECOND);
+    let mut response = Family::new(&names::RESULT_RESPONSE_SECONDS);
+    let mut verdicts = Family::new(&names::RESULT_VERDICT);
+    for run in &result.runs {
+        let labels = [result.run_id.as_str(), &run.scenario, &run.contender];
+        let with = |last: &'static str| [labels[0], labels[1], labels[2], last];
+        if let Some(rate) = run.offered_per_second {
+            offered = offered.with(&labels, rate);
+        }
+        let micros = run.response_micros;
+        for (quantile, value) in [
+            ("0.5", micros.p50),
+            ("0.9", micros.p90),
+            ("0.99", micros.p99),
+            ("0.999", micros.p999),
+            ("1", micros.max),
+        ] {
+            response = response.with(&with(quantile), value / 1e6);
+        }
+        for verdict in &run.verdicts {
+            verdicts = verdicts.with(&[labels[0], labels[1], labels[2], &verdict.to_string()], 1.0);
+        }
+    }
+    let mut ratios = Family::new(&names::RESULT_RATIO);
+    for one in &result.comparisons {
+        for (bound, value) in [("low", one.low), ("median", Some(one.ratio)), ("high", one.high)] {
+            if let Some(value) = value {
+                let labels = [
+                    &*result.run_id,
+                    &one.scenario,
+                    &one.contender,
+                    &one.baseline,
+                    &one.metric,
+                    bound,
+                ];
+                ratios = ratios.with(&labels, value);
+            }
+        }
+    }
+    families.extend([offered, response, verdicts, ratios]);
+    families
+}

@@ -1,0 +1,91 @@
+//! Views of a result: what every format says, and one file a format.
+
+mod figures;
+pub mod markdown;
+mod sentences;
+pub mod terminal;
+
+#[cfg(test)]
+pub mod fixture;
+#[cfg(test)]
+mod tests;
+
+use crate::comparison;
+use crate::result::{LabResult, Run};
+use figures::{count, decimal, mebibytes, missing, or_missing};
+
+/// The columns of a scenario's table.
+const COLUMNS: [&str; 10] = [
+    "contender",
+    "CPU %",
+    "messages/s",
+    "CPU µs/msg",
+    "ratio to baseline",
+    "memory MiB",
+    "capacity/s",
+    "p50 / p99 / p99.9 ms",
+    "wake-ups/msg",
+    "verdict",
+];
+
+/// The rows of a scenario's table: runs in their order, then who was skipped.
+fn rows(result: &LabResult, scenario: &str) -> Vec<[String; COLUMNS.len()]> {
+    let mut rows: Vec<_> = result.runs_of(scenario).map(|run| row(result, run)).collect();
+    let skipped = result
+        .skipped
+        .iter()
+        .filter(|skipped| skipped.scenario == scenario);
+    rows.extend(skipped.map(|skipped| {
+        let mut row = std::array::from_fn(|_| missing());
+        row[0].clone_from(&skipped.contender);
+        row[COLUMNS.len() - 1] = "skipped".to_owned();
+        row
+    }));
+    rows
+}
+
+fn row(result: &LabResult, run: &Run) -> [String; COLUMNS.len()] {
+    let millis = |micros: f64| figures::significant(micros / 1e3);
+    let response = run.response_micros;
+    let times = if run.replies > 0 {
+        format!(
+            "{} / {} / {}",
+            millis(response.p50),
+            millis(response.p99),
+            millis(response.p999)
+        )
+    } else {
+        missing()
+    };
+    let capacity = or_missing(run.capacity_per_second, |rate| {
+        let at_least = if run.capacity_is_at_least { "≥ " } else { "" };
+        format!("{at_least}{}", count(rate))
+    });
+    [
+        run.contender.clone(),
+        or_missing(run.server.cpu_percent, |percent| decimal(percent, 1)),
+        count(run.replies_per_second),
+        or_missing(run.server.cpu_micros_per_message, |micros| decimal(micros, 2)),
+        ratio(result, run),
+        or_missing(run.server.resident_bytes, |bytes| mebibytes(bytes as f64)),
+        capacity,
+        times,
+        or_missing(run.server.context_switches_per_message, |switches| {
+            decimal(switches, 2)
+        }),
+        run.verdict_text(),
+    ]
+}
+
+fn ratio(result: &LabResult, run: &Run) -> String {
+    if run.contender == result.config.baseline {
+        return "baseline".to_owned();
+    }
+    match result.comparison(&run.scenario, &run.contender, comparison::CPU) {
+        None => missing(),
+        Some(comparison) => match comparison.low.zip(comparison.high) {
+            Some((low, high)) => format!("{:.2} [{low:.2}, {high:.2}]", comparison.ratio),
+            None => format!("{:.2}", comparison.ratio),
+        },
+    }
+}

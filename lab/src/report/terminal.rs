@@ -1,0 +1,51 @@
+//! The report on a terminal: a table for each scenario, its answer, and what to know before believing it.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+
+use super::{COLUMNS, rows, sentences};
+use crate::result::LabResult;
+
+/// Fits a terminal of usual width.
+const WIDTH: u16 = 120;
+
+/// The whole text.
+pub fn render(result: &LabResult) -> String {
+    let mut out = String::new();
+    for scenario in &result.config.scenarios {
+        let rows = rows(result, &scenario.name);
+        if rows.is_empty() {
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "\n{}: {}",
+            scenario.name,
+            sentences::question(result, scenario)
+        );
+        let mut table = Table::new();
+        table
+            .load_style(presets::UTF8_HORIZONTAL_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(WIDTH)
+            .set_header(COLUMNS);
+        table.add_rows(rows);
+        for column in table.column_iter_mut().take(COLUMNS.len() - 1).skip(1) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+        let _ = writeln!(out, "{table}\n{}", sentences::answer(result, &scenario.name));
+        for remark in sentences::remarks(result, scenario) {
+            let _ = writeln!(out, "  * {remark}");
+        }
+    }
+    let general = sentences::general(result);
+    if !general.is_empty() {
+        out.push('\n');
+    }
+    for remark in general {
+        let _ = writeln!(out, "{remark}");
+    }
+    out.push('\n');
+    out
+}

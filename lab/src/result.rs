@@ -1,0 +1,269 @@
+//! What `result.json` holds. The table, `report.md` and every other report are views of these types.
+
+use std::collections::BTreeMap;
+
+use client::summary::Quantiles;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Config;
+use crate::machine::Machine;
+use crate::verdict::Verdict;
+
+/// The version of this format.
+pub const SCHEMA: u32 = 1;
+
+/// Everything that the lab found out in one go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LabResult {
+    /// The version of this format: [`SCHEMA`].
+    pub schema: u32,
+    /// Names this result: the UTC time of its start and a random part.
+    pub run_id: String,
+    /// When it was started: RFC 3339, UTC.
+    pub started_at: String,
+    /// The lab's version.
+    pub version: String,
+    /// Whether it came to its end; false while it goes on, and when it was stopped.
+    pub complete: bool,
+    /// Where it was measured.
+    pub machine: Machine,
+    /// The whole validated configuration.
+    pub config: Config,
+    /// What the lab decided on the way.
+    pub notes: Vec<String>,
+    /// Contenders that could not take part.
+    pub skipped: Vec<Skipped>,
+    /// One for each contender in each scenario, in the order in which they were run.
+    pub runs: Vec<Run>,
+    /// Contenders against the baseline.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// A contender that could not take part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// In which scenario.
+    pub scenario: String,
+    /// Who.
+    pub contender: String,
+    /// Why, and what to change.
+    pub why: String,
+}
+
+/// One contender in one scenario. Its figures are medians over its cycles, its histograms their sum.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The contender's name.
+    pub contender: String,
+    /// `ok` alone, or why the run is not to be believed, worst first.
+    pub verdicts: Vec<Verdict>,
+    /// The same in plain words, with a remedy each; empty when `ok`.
+    pub reasons: Vec<String>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+    /// Messages per second that were offered; none in a closed loop.
+    pub offered_per_second: Option<f64>,
+    /// Closed-loop capacity in messages per second, from calibration.
+    pub capacity_per_second: Option<f64>,
+    /// Whether the client was the bottleneck of the calibration: the server's capacity is at least this.
+    pub capacity_is_at_least: bool,
+    /// Replies per second within the slices.
+    pub replies_per_second: f64,
+    /// Replies in all slices.
+    pub replies: u64,
+    /// What the client counted as errors over its whole life, by reason.
+    pub errors: BTreeMap<String, u64>,
+    /// What the server used.
+    pub server: ServerFigures,
+    /// What the client used.
+    pub client: ClientFigures,
+    /// From due to reply.
+    pub response_micros: Quantiles,
+    /// From the actual send to the reply.
+    pub service_micros: Quantiles,
+    /// All response times: HDR V2 in base64, so that runs can be merged exactly.
+    pub histogram: String,
+    /// All service times, likewise.
+    pub service_histogram: String,
+    /// Message bytes of the whole life of the connections; none when the run did not come to its end.
+    pub bytes: Option<Bytes>,
+    /// The slices.
+    pub cycles: Vec<Cycle>,
+}
+
+/// What a server used. A figure that cannot be had is null.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ServerFigures {
+    /// CPU time (user and system) for each reply.
+    pub cpu_micros_per_message: Option<f64>,
+    /// The part of the CPU time that was spent in user mode, 0 to 1, over all slices.
+    pub cpu_user_share: Option<f64>,
+    /// CPU time in percent of one core, over slice and drain.
+    pub cpu_percent: Option<f64>,
+    /// CPU time in percent of one core while others were under load.
+    pub idle_cpu_percent: Option<f64>,
+    /// Resident memory under load.
+    pub resident_bytes: Option<u64>,
+    /// Resident memory before the first connection.
+    pub resident_bytes_before_connections: Option<u64>,
+    /// Virtual memory under load.
+    pub virtual_bytes: Option<u64>,
+    /// Threads under load.
+    pub threads: Option<u64>,
+    /// Voluntary context switches (the server waited, and was woken) for each reply, over all slices.
+    pub context_switches_per_message: Option<f64>,
+}
+
+impl ServerFigures {
+    /// How much resident memory one connection costs.
+    pub fn resident_bytes_per_connection(&self, connections: u64) -> Option<f64> {
+        let grown = self
+            .resident_bytes?
+            .saturating_sub(self.resident_bytes_before_connections?);
+        (connections > 0).then(|| grown as f64 / connections as f64)
+    }
+}
+
+/// What a client used.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ClientFigures {
+    /// CPU time (user and system) for each reply; spinning until the next request is due included.
+    pub cpu_micros_per_message: Option<f64>,
+    /// CPU time in percent of one core, over slice and drain.
+    pub cpu_percent: Option<f64>,
+    /// Share of the time that its busiest thread was at work; spinning does not count.
+    pub busy_share: f64,
+    /// How late it sent by itself: the median over cycles of the 99th percentile.
+    pub send_lag_micros_p99: f64,
+    /// How long it took to establish all connections.
+    pub ramp_seconds: f64,
+}
+
+/// Message bytes over the whole life of the connections. The server's are null when it does not count them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bytes {
+    /// What the client sent.
+    pub client_sent: u64,
+    /// What the server read.
+    pub server_received: Option<u64>,
+    /// What the server wrote.
+    pub server_sent: Option<u64>,
+    /// What the client received.
+    pub client_received: u64,
+}
+
+/// One slice.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cycle {
+    /// The cycle, from 0.
+    pub cycle: u32,
+    /// The place within the cycle, from 0: the order of the slices.
+    pub position: usize,
+    /// How long requests fell due.
+    pub seconds: f64,
+    /// How long the last replies were awaited after that.
+    pub drain_seconds: f64,
+    /// Requests that fell due.
+    pub due: u64,
+    /// Replies, the drain's included.
+    pub replies: u64,
+    /// Replies before `seconds` were over.
+    pub replies_in_time: u64,
+    /// CPU time of the server, drain included.
+    pub server_cpu_seconds: Option<f64>,
+    /// CPU time of the client, drain included.
+    pub client_cpu_seconds: f64,
+    /// Median response time.
+    pub response_micros_p50: f64,
+    /// 99th percentile of the response time.
+    pub response_micros_p99: f64,
+    /// 99th percentile of the service time.
+    pub service_micros_p99: f64,
+    /// 99th percentile of how late the client itself sent.
+    pub send_lag_micros_p99: f64,
+    /// Share of the time that the client's busiest thread was at work.
+    pub busy_share: f64,
+    /// Mean number of requests in flight.
+    pub in_flight_mean: f64,
+    /// Mean number of connections in their think time.
+    pub thinking_mean: f64,
+    /// Connections that stood at the end.
+    pub connections: u64,
+}
+
+impl Cycle {
+    /// CPU time of the server for each reply, in microseconds.
+    pub fn server_cpu_micros_per_message(&self) -> Option<f64> {
+        (self.replies > 0).then_some(self.server_cpu_seconds? * 1e6 / self.replies as f64)
+    }
+
+    /// CPU time of the client for each reply, in microseconds.
+    pub fn client_cpu_micros_per_message(&self) -> Option<f64> {
+        (self.replies > 0).then(|| self.client_cpu_seconds * 1e6 / self.replies as f64)
+    }
+
+    /// Replies per second within the slice.
+    pub fn replies_per_second(&self) -> Option<f64> {
+        (self.seconds > 0.0).then(|| self.replies_in_time as f64 / self.seconds)
+    }
+}
+
+/// A contender's figure over the baseline's: the median over cycles of the ratio within each cycle, with a 95 %
+/// interval from a bootstrap over cycles.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The figure that is compared.
+    pub metric: String,
+    /// To whom.
+    pub baseline: String,
+    /// Who.
+    pub contender: String,
+    /// The ratio; above 1 the contender's figure is the larger.
+    pub ratio: f64,
+    /// Lower end of the interval; null when there is one value alone.
+    pub low: Option<f64>,
+    /// Upper end of the interval; null when there is one value alone.
+    pub high: Option<f64>,
+    /// Cycles that both took part in; 0 for a figure that is measured once a run.
+    pub cycles: usize,
+}
+
+impl Run {
+    /// Whether the run may be believed.
+    pub fn is_ok(&self) -> bool {
+        self.verdicts == [Verdict::Ok]
+    }
+
+    /// The verdicts as one text.
+    pub fn verdict_text(&self) -> String {
+        let texts: Vec<_> = self.verdicts.iter().map(ToString::to_string).collect();
+        texts.join(", ")
+    }
+}
+
+impl LabResult {
+    /// The runs of one scenario.
+    pub fn runs_of<'a>(&'a self, scenario: &'a str) -> impl Iterator<Item = &'a Run> {
+        self.runs.iter().filter(move |run| run.scenario == scenario)
+    }
+
+    /// One contender's run in one scenario.
+    pub fn run(&self, scenario: &str, contender: &str) -> Option<&Run> {
+        self.runs
+            .iter()
+            .find(|run| run.scenario == scenario && run.contender == contender)
+    }
+
+    /// How a contender compares to the baseline.
+    pub fn comparison(&self, scenario: &str, contender: &str, metric: &str) -> Option<&Comparison> {
+        self.comparisons.iter().find(|comparison| {
+            comparison.scenario == scenario
+                && comparison.contender == contender
+                && comparison.metric == metric
+        })
+    }
+}

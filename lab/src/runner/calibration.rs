@@ -1,0 +1,171 @@
+//! The rate that all contenders of a scenario are offered: a share of the slowest one's closed-loop capacity.
+
+use std::time::Duration;
+
+use client::summary::Pace;
+
+use super::Session;
+use super::child::Interrupted;
+use super::lane::Lane;
+use crate::metrics::Phase;
+use crate::scenario::{self, Rate, Scenario};
+use crate::verdict::{self, CycleEvidence, Evidence, Verdict};
+use crate::{schedule, stats};
+
+/// Closed-loop slices of each contender: the first may be cold, the median of three is not.
+pub const ROUNDS: u32 = 3;
+/// How long each of them is.
+pub const ROUND: Duration = Duration::from_millis(150);
+/// A warm-up need not be longer than this.
+pub const WARM_UP_MAX: Duration = Duration::from_secs(1);
+/// How often an automatic rate is lowered when someone cannot hold it even in the warm-up.
+const LOWERINGS_MAX: u32 = 4;
+/// By how much.
+const LOWERING: f64 = 0.8;
+
+/// Measures each lane's closed-loop capacity.
+pub fn capacities(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    lanes: &mut [Lane],
+) -> Result<(), Interrupted> {
+    let flat_out = Pace::Closed { think_time_micros: 0 };
+    let mut measured: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); lanes.len()];
+    let everyone = lanes.len();
+    for turn in (0..ROUNDS).flat_map(|round| schedule::cycle(round, everyone)) {
+        let lane = &mut lanes[turn.contender];
+        if !lane.lives() {
+            continue;
+        }
+        session.enter(scenario, &lane.record.contender, Phase::Calibration);
+        if let Some(slice) = lane.rehearse(session, flat_out, ROUND)? {
+            let (rates, busy) = &mut measured[turn.contender];
+            rates.push(slice.replies_in_time as f64 / slice.seconds.max(f64::MIN_POSITIVE));
+            busy.push(slice.busy_share);
+        }
+        session.enter(scenario, &lane.record.contender, Phase::Idle);
+        session.done(ROUND);
+    }
+    for (lane, (rates, busy)) in lanes.iter_mut().zip(&measured) {
+        let client_bound = stats::median(busy).is_some_and(|busy| busy > verdict::BUSY_SHARE_MAX);
+        lane.record.capacity = stats::median(rates).map(|rate| (rate, client_bound));
+    }
+    Ok(())
+}
+
+/// The pace that all lanes are offered; `None` when nobody replies, so that there is no rate to choose.
+pub fn pace(scenario: &Scenario, lanes: &[Lane]) -> Option<Pace> {
+    match scenario.pace {
+        scenario::Pace::Closed { think_time_micros } => Some(Pace::Closed { think_time_micros }),
+        scenario::Pace::Open { rate, arrivals } => Some(Pace::Open {
+            arrivals,
+            rate_per_second: match rate {
+                Rate::PerSecond(rate) => rate,
+                Rate::AutoShare(share) => {
+                    let capacities = lanes
+                        .iter()
+                        .filter(|lane| lane.lives())
+                        .filter_map(|lane| lane.record.capacity)
+                        .map(|(capacity, _)| capacity)
+                        .filter(|capacity| *capacity > 0.0);
+                    rounded_down(share * capacities.min_by(f64::total_cmp)?)
+                }
+            },
+        }),
+    }
+}
+
+/// Puts each lane under the offered load once, uncounted. An automatic rate that someone cannot hold even here is
+/// lowered for all: closed-loop capacity comes in batches, and single messages cost more.
+pub fn warm_up(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    lanes: &mut [Lane],
+    mut pace: Pace,
+) -> Result<Pace, Interrupted> {
+    let automatic = matches!(
+        scenario.pace,
+        scenario::Pace::Open {
+            rate: Rate::AutoShare(_),
+            ..
+        }
+    );
+    let duration = scenario.slice().min(WARM_UP_MAX);
+    for lowerings in 0.. {
+        let mut overtaxed = None;
+        for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
+            session.enter(scenario, &lane.record.contender, Phase::WarmUp);
+            let slice = lane.rehearse(session, pace, duration)?;
+            if slice.is_some_and(|slice| slice.errors.is_empty() && overtaxes(&slice)) {
+                overtaxed = Some(lane.record.contender.clone());
+            }
+            session.enter(scenario, &lane.record.contender, Phase::Idle);
+        }
+        let Some(contender) = overtaxed else { break };
+        let Pace::Open { rate_per_second, .. } = &mut pace else {
+            break;
+        };
+        if !automatic || lowerings == LOWERINGS_MAX {
+            break;
+        }
+        let lowered = rounded_down(*rate_per_second * LOWERING);
+        session.note(format!(
+            "{}: the offered rate was lowered from {rate_per_second} to {lowered} messages/s, because {contender} could not hold it with single messages",
+            scenario.name
+        ));
+        *rate_per_second = lowered;
+    }
+    Ok(pace)
+}
+
+fn overtaxes(slice: &client::summary::Slice) -> bool {
+    let evidence = Evidence {
+        open_loop: true,
+        cycles: vec![CycleEvidence {
+            seconds: slice.seconds,
+            due: slice.due,
+            replies: slice.replies,
+            replies_in_time: slice.replies_in_time,
+            response_micros_p50: slice.response_micros.p50,
+            busy_share: slice.busy_share,
+            send_lag_micros_p99: slice.send_lag_micros.p99,
+            ..CycleEvidence::default()
+        }],
+        ..Evidence::default()
+    };
+    verdict::judge(&evidence)
+        .iter()
+        .any(|finding| matches!(finding.verdict, Verdict::RateMissed | Verdict::ClientBound))
+}
+
+/// Two significant digits: nobody remembers more, and nothing depends on them.
+fn rounded_down(rate: f64) -> f64 {
+    if rate < 10.0 {
+        return rate;
+    }
+    let step = 10f64.powf(rate.log10().floor() - 1.0);
+    (rate / step).floor() * step
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_two_digits() {
+        for (rate, rounded) in [
+            (23_456.0, 23_000.0),
+            (99_999.0, 99_000.0),
+            (100_000.0, 100_000.0),
+            (123.0, 120.0),
+            (57.9, 57.0),
+            (3.25, 3.25),
+        ] {
+            assert!(
+                (rounded_down(rate) - rounded).abs() < 1e-6,
+                "{rate}: {}",
+                rounded_down(rate)
+            );
+        }
+    }
+}

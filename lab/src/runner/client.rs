@@ -1,0 +1,163 @@
+//! A contender's client: connected before the first slice, told when to send, asked for its totals at the end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use client::summary::{Command, Event, Pace, Slice, Totals};
+
+use super::child::{Child, Interrupted, NoLine, Waiter};
+use crate::config::Config;
+use crate::scenario::Scenario;
+
+/// How long connecting may take, beside what many connections add.
+const RAMP_PATIENCE: Duration = Duration::from_secs(30);
+/// A ramp that makes fewer connections in a second has a problem of its own.
+const RAMP_PER_SECOND_MIN: u64 = 500;
+/// How long the last replies may be awaited after a slice; the client itself gives up earlier.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(60);
+/// A client that is told to end has nothing to save.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+/// How long one reply is awaited: longer than any stall that is still a measurement.
+const REPLY_TIMEOUT: &str = "5s";
+
+/// A contender's client with its connections.
+pub struct Client {
+    child: Child,
+    /// How long connecting took.
+    pub ramp_seconds: f64,
+}
+
+/// Why a client did not answer as it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The user wants to stop.
+    Interrupted,
+    /// It gave up or ended; its reason.
+    Gone(String),
+}
+
+impl From<Interrupted> for NoAnswer {
+    fn from(Interrupted: Interrupted) -> NoAnswer {
+        NoAnswer::Interrupted
+    }
+}
+
+impl Client {
+    /// Starts the client of contender number `index` and waits until all its connections are established.
+    ///
+    /// # Errors
+    /// When it cannot connect, or the user wants to stop.
+    pub fn start(
+        index: usize,
+        echo: &str,
+        scenario: &Scenario,
+        config: &Config,
+        waiter: &Waiter,
+    ) -> Result<Client, NoAnswer> {
+        let threads = (config.client_threads as u64).min(scenario.connections);
+        let mut command = super::own_command("client").map_err(NoAnswer::Gone)?;
+        command
+            .arg("--control")
+            .args(["--target", echo])
+            .args(["--connections", &scenario.connections.to_string()])
+            .args(["--message-bytes", &scenario.message_bytes.to_string()])
+            .args(["--threads", &threads.to_string()])
+            .args(["--timeout", REPLY_TIMEOUT])
+            .args(["--seed", &config.seed.to_string()])
+            .args(["--metrics", &metrics(config, index)]);
+        if let Some(cpus) = config.cpus.client() {
+            command.args(["--cpus", cpus]);
+        }
+        let child = Child::start(command, STOP_GRACE).map_err(NoAnswer::Gone)?;
+        let mut client = Client {
+            child,
+            ramp_seconds: 0.0,
+        };
+        let patience = RAMP_PATIENCE + Duration::from_secs(scenario.connections / RAMP_PER_SECOND_MIN);
+        match client.event(waiter, patience)? {
+            Event::Ready { ramp_seconds, .. } => {
+                client.ramp_seconds = ramp_seconds;
+                Ok(client)
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Puts the server under load for one slice.
+    ///
+    /// # Errors
+    /// When the client does not come back with figures, or the user wants to stop.
+    pub fn slice(&mut self, pace: Pace, duration: Duration, waiter: &Waiter) -> Result<Slice, NoAnswer> {
+        self.tell(&Command::Slice {
+            pace,
+            duration_micros: duration.as_micros() as u64,
+        })?;
+        match self.event(waiter, duration + DRAIN_PATIENCE)? {
+            Event::Slice(slice) => Ok(*slice),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Lets it close its connections and say its totals.
+    ///
+    /// # Errors
+    /// When it does not, or the user wants to stop.
+    pub fn finish(&mut self, waiter: &Waiter) -> Result<Totals, NoAnswer> {
+        self.tell(&Command::Finish)?;
+        match self.event(waiter, DRAIN_PATIENCE)? {
+            Event::Finished(totals) => Ok(totals),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends it at once.
+    pub fn stop(&mut self) {
+        self.child.stop();
+    }
+
+    fn tell(&mut self, command: &Command) -> Result<(), NoAnswer> {
+        let line = serde_json::to_string(command).map_err(|error| NoAnswer::Gone(error.to_string()))?;
+        // When it does not listen any more, its last event or its end says why.
+        let _ = self.child.tell(&line);
+        Ok(())
+    }
+
+    fn event(&mut self, waiter: &Waiter, patience: Duration) -> Result<Event, NoAnswer> {
+        let line = match self.child.line(waiter, patience) {
+            Ok(line) => line,
+            Err(NoLine::Interrupted) => return Err(NoAnswer::Interrupted),
+            Err(NoLine::Late) => {
+                let seconds = patience.as_secs();
+                return Err(NoAnswer::Gone(format!("it did not answer within {seconds} s")));
+            }
+            Err(NoLine::Closed) => {
+                let why = self.child.obituary_soon();
+                return Err(NoAnswer::Gone(
+                    why.unwrap_or_else(|| "it closed its output".to_owned()),
+                ));
+            }
+        };
+        match serde_json::from_str(&line) {
+            Ok(Event::Failed { why }) => Err(NoAnswer::Gone(why)),
+            Ok(event) => Ok(event),
+            Err(error) => Err(NoAnswer::Gone(format!("it said `{line}`: {error}"))),
+        }
+    }
+}
+
+fn unexpected(event: &Event) -> NoAnswer {
+    NoAnswer::Gone(format!("it answered out of turn: {event:?}"))
+}
+
+fn metrics(config: &Config, index: usize) -> String {
+    match config.client_metrics {
+        // Port 0 is any free one, for each.
+        Some(first) if first.port() == 0 => first.to_string(),
+        Some(first) => {
+            let port = u32::from(first.port()) + index as u32;
+            // The command line was refused if the ports did not suffice.
+            SocketAddr::new(first.ip(), port.min(u32::from(u16::MAX)) as u16).to_string()
+        }
+        None => "none".to_owned(),
+    }
+}

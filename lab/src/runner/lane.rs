@@ -1,0 +1,242 @@
+//! A contender in a scenario: its server, its client, and what is known of the run so far.
+
+use std::time::{Duration, Instant};
+
+use client::summary::{Pace, Slice};
+
+use super::Session;
+use super::child::Interrupted;
+use super::client::{Client, NoAnswer};
+use super::record::Record;
+use super::server::{Refusal, Server};
+use crate::contender::{Contender, Origin};
+use crate::measure::Reading;
+use crate::metrics::Phase;
+use crate::preflight;
+use crate::result::{Bytes, Skipped};
+use crate::scenario::Scenario;
+use crate::schedule::Turn;
+use crate::verdict::Death;
+
+/// How long counters of server and client may take to agree after the last connection is closed.
+const AGREE_PATIENCE: Duration = Duration::from_secs(2);
+/// How often they are compared meanwhile.
+const AGREE_PAUSE: Duration = Duration::from_millis(50);
+
+/// A contender in a scenario. Dropped, its client and server end.
+pub struct Lane {
+    // Dropped in this order: the client goes first, so that the server can end at once.
+    client: Client,
+    server: Server,
+    /// What is known of the run so far.
+    pub record: Record,
+    /// Bytes that the server had counted before our first connection.
+    counted_before: (Option<u64>, Option<u64>),
+    /// Whether other lanes put load on the same server.
+    shares_server: bool,
+    last: Option<(f64, Instant)>,
+}
+
+/// Starts the server, and the client with all its connections. A contender that cannot take part becomes a row of
+/// the skipped.
+pub fn start(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    index: usize,
+    contender: &Contender,
+) -> Result<Result<Lane, Skipped>, Interrupted> {
+    let skipped = |why: String| {
+        Ok(Err(Skipped {
+            scenario: scenario.name.clone(),
+            contender: contender.name.clone(),
+            why,
+        }))
+    };
+    if let Some(why) = preflight::obstacle(contender, scenario, &session.result.machine) {
+        return skipped(why);
+    }
+    let waiter = session.waiter;
+    session.enter(scenario, &contender.name, Phase::Starting);
+    let mut server = match Server::start(contender, session.config, waiter) {
+        Ok(server) => server,
+        Err(Refusal::Interrupted) => return Err(Interrupted),
+        Err(Refusal::Cannot(why)) => return skipped(why),
+    };
+    let before = server.source.read();
+    let counted = server.source.totals();
+    session.enter(scenario, &contender.name, Phase::Ramp);
+    let client = match Client::start(index, &server.echo, scenario, session.config, waiter) {
+        Ok(client) => client,
+        Err(NoAnswer::Interrupted) => return Err(Interrupted),
+        Err(NoAnswer::Gone(why)) => {
+            return skipped(match server.obituary(true) {
+                Some(end) => format!("its server ended while connections were made ({end})"),
+                None => format!("its client could not connect: {why}"),
+            });
+        }
+    };
+    session.enter(scenario, &contender.name, Phase::Idle);
+    let mut record = Record::default();
+    record.contender.clone_from(&contender.name);
+    record.resident_bytes_before_connections = before.memory.map(|memory| memory.resident_bytes);
+    record.ramp_seconds = client.ramp_seconds;
+    let others = session.config.contenders.iter();
+    Ok(Ok(Lane {
+        client,
+        server,
+        record,
+        counted_before: (counted.received_bytes, counted.sent_bytes),
+        shares_server: matches!(contender.origin, Origin::Running { .. })
+            && others.filter(|other| other.origin == contender.origin).count() > 1,
+        last: None,
+    }))
+}
+
+impl Lane {
+    /// Whether it still takes part.
+    pub fn lives(&self) -> bool {
+        self.record.death.is_none()
+    }
+
+    /// A slice that is not counted: calibration or warm-up. `None` when the lane died of it.
+    pub fn rehearse(
+        &mut self,
+        session: &mut Session<'_>,
+        pace: Pace,
+        duration: Duration,
+    ) -> Result<Option<Slice>, Interrupted> {
+        let answer = self.client.slice(pace, duration, session.waiter);
+        let slice = self.outcome(answer)?;
+        if let Some(slice) = &slice {
+            self.record.count_errors(&slice.errors);
+        }
+        Ok(slice)
+    }
+
+    /// Reads what is read once before all counted slices.
+    pub fn begin(&mut self) {
+        self.record.totals_before = self.server.source.totals();
+        self.last = self
+            .server
+            .source
+            .cpu_seconds()
+            .map(|cpu_seconds| (cpu_seconds, Instant::now()));
+    }
+
+    /// A slice that counts.
+    pub fn measure(
+        &mut self,
+        session: &mut Session<'_>,
+        turn: Turn,
+        pace: Pace,
+        duration: Duration,
+    ) -> Result<(), Interrupted> {
+        let before = self.server.source.cpu_seconds();
+        if let Some(((last, since), now)) = self.last.zip(before) {
+            self.record.add_idle(now - last, since.elapsed().as_secs_f64());
+        }
+        let answer = self.client.slice(pace, duration, session.waiter);
+        let after = self.server.source.read();
+        self.last = after.cpu_seconds.map(|cpu_seconds| (cpu_seconds, Instant::now()));
+        if let Some(slice) = self.outcome(answer)? {
+            self.record.add(turn, &slice, before, after);
+        }
+        Ok(())
+    }
+
+    /// Reads what is read once after all counted slices.
+    pub fn end(&mut self) {
+        let after = self.server.source.totals();
+        if let Some((
+            (last, since),
+            Reading {
+                cpu_seconds: Some(now),
+                ..
+            },
+        )) = self.last.map(|last| (last, self.server.source.read()))
+        {
+            self.record.add_idle(now - last, since.elapsed().as_secs_f64());
+        }
+        self.record.totals_after = after;
+    }
+
+    /// Closes all connections and compares what both sides counted.
+    pub fn finish(&mut self, session: &mut Session<'_>) -> Result<(), Interrupted> {
+        let totals = match self.client.finish(session.waiter) {
+            Ok(totals) => totals,
+            Err(NoAnswer::Interrupted) => return Err(Interrupted),
+            Err(NoAnswer::Gone(why)) => {
+                self.die(why);
+                return Ok(());
+            }
+        };
+        self.record.replace_errors(totals.errors);
+        if self.shares_server {
+            let why = "bytes: its server counts those of other contenders too";
+            self.record.unchecked.push(why.to_owned());
+            return Ok(());
+        }
+        let mut bytes = Bytes {
+            client_sent: totals.sent_bytes,
+            client_received: totals.received_bytes,
+            server_received: None,
+            server_sent: None,
+        };
+        // The server may still be about to count the last turn when the client has its bytes already.
+        session.waiter.until(AGREE_PATIENCE, || {
+            let counted = self.server.source.totals();
+            let since = |now: Option<u64>, before: Option<u64>| Some(now?.saturating_sub(before?));
+            bytes.server_received = since(counted.received_bytes, self.counted_before.0);
+            bytes.server_sent = since(counted.sent_bytes, self.counted_before.1);
+            let agree = bytes
+                .server_received
+                .is_none_or(|received| received == bytes.client_sent)
+                && bytes.server_sent.is_none_or(|sent| sent == bytes.client_received);
+            if !agree {
+                std::thread::sleep(AGREE_PAUSE);
+            }
+            agree
+        })?;
+        if bytes.server_received.is_none() || bytes.server_sent.is_none() {
+            let why = "bytes: the server shows no metrics that count them (echolab_received_bytes_total, echolab_sent_bytes_total)";
+            self.record.unchecked.push(why.to_owned());
+        }
+        self.record.bytes = Some(bytes);
+        Ok(())
+    }
+
+    /// Ends client and server.
+    pub fn stop(&mut self) {
+        self.client.stop();
+        self.server.stop();
+    }
+
+    /// What a slice brought, unless server or client died of it.
+    fn outcome(&mut self, answer: Result<Slice, NoAnswer>) -> Result<Option<Slice>, Interrupted> {
+        match answer {
+            Err(NoAnswer::Interrupted) => Err(Interrupted),
+            Err(NoAnswer::Gone(why)) => {
+                self.die(why);
+                Ok(None)
+            }
+            Ok(slice) => {
+                if let Some(why) = self.server.obituary(slice.connections == 0) {
+                    self.record.count_errors(&slice.errors);
+                    self.record.death = Some(Death::Server(why));
+                    self.client.stop();
+                    return Ok(None);
+                }
+                Ok(Some(slice))
+            }
+        }
+    }
+
+    /// The client is gone; if the server is too, that is why.
+    fn die(&mut self, why: String) {
+        self.record.death = Some(match self.server.obituary(true) {
+            Some(end) => Death::Server(end),
+            None => Death::Client(why),
+        });
+        self.stop();
+    }
+}

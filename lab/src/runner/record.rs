@@ -1,0 +1,317 @@
+//! What is known of one run so far, and the [`Run`] that follows from it.
+
+use std::collections::BTreeMap;
+
+use client::summary::{Quantiles, Slice};
+use telemetry::latency::Latency;
+
+use crate::measure::{Reading, Totals};
+use crate::result::{Bytes, ClientFigures, Cycle, Run, ServerFigures};
+use crate::scenario::Scenario;
+use crate::schedule::Turn;
+use crate::stats;
+use crate::verdict::{self, CycleEvidence, Death, Evidence, Verdict};
+
+/// What is known of one run so far.
+#[derive(Debug, Default)]
+pub struct Record {
+    /// The contender's name.
+    pub contender: String,
+    /// Whether requests fall due at a fixed rate.
+    pub open_loop: bool,
+    /// Messages per second that are offered.
+    pub offered_per_second: Option<f64>,
+    /// Closed-loop capacity, and whether the client was what limited it.
+    pub capacity: Option<(f64, bool)>,
+    /// Before the first connection.
+    pub resident_bytes_before_connections: Option<u64>,
+    /// How long connecting took.
+    pub ramp_seconds: f64,
+    /// Before the first counted slice.
+    pub totals_before: Totals,
+    /// After the last one.
+    pub totals_after: Totals,
+    /// Message bytes of the connections' whole life, once they are closed.
+    pub bytes: Option<Bytes>,
+    /// What ended it before its time.
+    pub death: Option<Death>,
+    /// What could not be checked, and why.
+    pub unchecked: Vec<String>,
+    cycles: Vec<Cycle>,
+    readings: Vec<Reading>,
+    errors: BTreeMap<String, u64>,
+    response: Latency,
+    service: Latency,
+    idle: Idle,
+}
+
+/// CPU used while others were under load.
+#[derive(Debug, Default)]
+struct Idle {
+    cpu_seconds: f64,
+    seconds: f64,
+}
+
+impl Record {
+    /// Counts errors: those of slices that are measured, and of those before and after.
+    pub fn count_errors(&mut self, errors: &BTreeMap<String, u64>) {
+        for (reason, count) in errors {
+            *self.errors.entry(reason.clone()).or_default() += count;
+        }
+    }
+
+    /// The client's own sum of errors, which holds those between slices too.
+    pub fn replace_errors(&mut self, errors: BTreeMap<String, u64>) {
+        self.errors = errors;
+    }
+
+    /// Adds CPU that was used while others were under load.
+    pub fn add_idle(&mut self, cpu_seconds: f64, seconds: f64) {
+        self.idle.cpu_seconds += cpu_seconds;
+        self.idle.seconds += seconds;
+    }
+
+    /// Adds a measured slice. `cpu_before` was read just before it, `after` just after.
+    pub fn add(&mut self, turn: Turn, slice: &Slice, cpu_before: Option<f64>, after: Reading) {
+        self.count_errors(&slice.errors);
+        for (text, sum) in [
+            (&slice.response_histogram, &mut self.response),
+            (&slice.service_histogram, &mut self.service),
+        ] {
+            match Latency::from_base64(text) {
+                Ok(latency) => sum.merge(&latency),
+                Err(error) => self
+                    .unchecked
+                    .push(format!("the quantiles lack cycle {}: {error}", turn.cycle)),
+            }
+        }
+        self.cycles.push(Cycle {
+            cycle: turn.cycle,
+            position: turn.position,
+            seconds: slice.seconds,
+            drain_seconds: slice.drain_seconds,
+            due: slice.due,
+            replies: slice.replies,
+            replies_in_time: slice.replies_in_time,
+            server_cpu_seconds: after
+                .cpu_seconds
+                .zip(cpu_before)
+                .map(|(after, before)| after - before),
+            client_cpu_seconds: slice.cpu_seconds,
+            response_micros_p50: slice.response_micros.p50,
+            response_micros_p99: slice.response_micros.p99,
+            service_micros_p99: slice.service_micros.p99,
+            send_lag_micros_p99: slice.send_lag_micros.p99,
+            busy_share: slice.busy_share,
+            in_flight_mean: slice.in_flight_mean,
+            thinking_mean: slice.thinking_mean,
+            connections: slice.connections,
+        });
+        self.readings.push(after);
+    }
+
+    /// The run as it stands.
+    pub fn to_run(&self, scenario: &Scenario) -> Run {
+        let findings = verdict::judge(&self.evidence(scenario));
+        let mut verdicts: Vec<_> = findings.iter().map(|finding| finding.verdict).collect();
+        if verdicts.is_empty() {
+            verdicts.push(Verdict::Ok);
+        }
+        let mut run = Run {
+            scenario: scenario.name.clone(),
+            contender: self.contender.clone(),
+            verdicts,
+            reasons: findings.into_iter().map(|finding| finding.reason).collect(),
+            unchecked: self.unchecked.clone(),
+            offered_per_second: self.offered_per_second,
+            capacity_per_second: self.capacity.map(|(capacity, _)| capacity),
+            capacity_is_at_least: self.capacity.is_some_and(|(_, client_bound)| client_bound),
+            replies_per_second: self.median(Cycle::replies_per_second).unwrap_or(0.0),
+            replies: self.cycles.iter().map(|cycle| cycle.replies).sum(),
+            errors: self.errors.clone(),
+            server: self.server_figures(),
+            client: self.client_figures(),
+            response_micros: Quantiles::from(&self.response),
+            service_micros: Quantiles::from(&self.service),
+            histogram: self.response.to_base64(),
+            service_histogram: self.service.to_base64(),
+            bytes: self.bytes,
+            cycles: self.cycles.clone(),
+        };
+        if self.cycles.iter().all(|cycle| cycle.server_cpu_seconds.is_none()) && !self.cycles.is_empty() {
+            run.unchecked.push("CPU and memory: the lab did not start this contender, and it shows no metrics with process_cpu_seconds_total (metrics=URL)".to_owned());
+        }
+        run
+    }
+
+    fn evidence(&self, scenario: &Scenario) -> Evidence {
+        let cycle = |cycle: &Cycle| CycleEvidence {
+            seconds: cycle.seconds,
+            due: cycle.due,
+            replies: cycle.replies,
+            replies_in_time: cycle.replies_in_time,
+            response_micros_p50: cycle.response_micros_p50,
+            busy_share: cycle.busy_share,
+            send_lag_micros_p99: cycle.send_lag_micros_p99,
+            in_flight_mean: cycle.in_flight_mean,
+            thinking_mean: cycle.thinking_mean,
+        };
+        Evidence {
+            open_loop: self.open_loop,
+            connections: scenario.connections,
+            cycles: self.cycles.iter().map(cycle).collect(),
+            errors: self.errors.clone(),
+            bytes: self.bytes,
+            death: self.death.clone(),
+        }
+    }
+
+    fn median(&self, figure: impl Fn(&Cycle) -> Option<f64>) -> Option<f64> {
+        let values: Vec<f64> = self.cycles.iter().filter_map(figure).collect();
+        stats::median(&values)
+    }
+
+    fn server_figures(&self) -> ServerFigures {
+        let memory = |figure: fn(&telemetry::process::Memory) -> u64| {
+            let values: Vec<f64> = self
+                .readings
+                .iter()
+                .filter_map(|reading| reading.memory.as_ref())
+                .map(|memory| figure(memory) as f64)
+                .collect();
+            stats::median(&values).map(|value| value as u64)
+        };
+        let grown = |before: Option<f64>, after: Option<f64>| Some(after? - before?);
+        let modes = |totals: &Totals| totals.cpu_modes.unzip();
+        let (user_before, all_before) = modes(&self.totals_before);
+        let (user_after, all_after) = modes(&self.totals_after);
+        let user_share = grown(user_before, user_after)
+            .zip(grown(all_before, all_after))
+            .filter(|(_, all)| *all > 0.0)
+            .map(|(user, all)| (user / all).clamp(0.0, 1.0));
+        let replies: u64 = self.cycles.iter().map(|cycle| cycle.replies).sum();
+        let switches = grown(
+            self.totals_before.voluntary_switches,
+            self.totals_after.voluntary_switches,
+        );
+        ServerFigures {
+            cpu_micros_per_message: self.median(Cycle::server_cpu_micros_per_message),
+            cpu_user_share: user_share,
+            cpu_percent: self.median(|cycle| percent(cycle.server_cpu_seconds?, cycle)),
+            idle_cpu_percent: (self.idle.seconds > 0.0)
+                .then(|| self.idle.cpu_seconds / self.idle.seconds * 100.0),
+            resident_bytes: memory(|memory| memory.resident_bytes),
+            resident_bytes_before_connections: self.resident_bytes_before_connections,
+            virtual_bytes: memory(|memory| memory.virtual_bytes),
+            threads: memory(|memory| memory.threads),
+            context_switches_per_message: switches
+                .filter(|_| replies > 0)
+                .map(|switches| switches / replies as f64),
+        }
+    }
+
+    fn client_figures(&self) -> ClientFigures {
+        ClientFigures {
+            cpu_micros_per_message: self.median(Cycle::client_cpu_micros_per_message),
+            cpu_percent: self.median(|cycle| percent(cycle.client_cpu_seconds, cycle)),
+            busy_share: self.median(|cycle| Some(cycle.busy_share)).unwrap_or(0.0),
+            send_lag_micros_p99: self
+                .median(|cycle| Some(cycle.send_lag_micros_p99))
+                .unwrap_or(0.0),
+            ramp_seconds: self.ramp_seconds,
+        }
+    }
+}
+
+fn percent(cpu_seconds: f64, cycle: &Cycle) -> Option<f64> {
+    let seconds = cycle.seconds + cycle.drain_seconds;
+    (seconds > 0.0).then(|| cpu_seconds / seconds * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use telemetry::process::Memory;
+
+    fn slice(replies: u64) -> Slice {
+        let mut latency = Latency::new();
+        (0..replies).for_each(|_| latency.record(Duration::from_micros(100)));
+        Slice {
+            seconds: 0.5,
+            drain_seconds: 0.5,
+            due: replies,
+            sent: replies,
+            replies,
+            replies_in_time: replies,
+            cpu_seconds: 0.25,
+            response_micros: Quantiles::from(&latency),
+            response_histogram: latency.to_base64(),
+            service_histogram: latency.to_base64(),
+            ..Slice::default()
+        }
+    }
+
+    fn reading(cpu_seconds: f64) -> Reading {
+        Reading {
+            cpu_seconds: Some(cpu_seconds),
+            memory: Some(Memory {
+                resident_bytes: 4096,
+                virtual_bytes: 8192,
+                shared_bytes: 0,
+                threads: 3,
+            }),
+        }
+    }
+
+    #[test]
+    fn figures_are_medians_over_cycles_and_histograms_sums() {
+        let scenario = Scenario::find("few").unwrap();
+        let mut record = Record {
+            open_loop: true,
+            ..Record::default()
+        };
+        for (cycle, cpu) in [(0, 0.1), (1, 0.5), (2, 0.2)] {
+            let turn = Turn {
+                cycle,
+                position: 0,
+                contender: 0,
+            };
+            record.add(turn, &slice(1000), Some(1.0), reading(1.0 + cpu));
+        }
+        record.totals_before.cpu_modes = Some((1.0, 2.0));
+        record.totals_after.cpu_modes = Some((1.2, 2.8));
+        record.totals_before.voluntary_switches = Some(100.0);
+        record.totals_after.voluntary_switches = Some(1600.0);
+        record.add_idle(0.01, 2.0);
+        let run = record.to_run(&scenario);
+        let near = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs() < 1e-6;
+        assert!(near(run.server.cpu_micros_per_message, 200.0));
+        assert!(near(run.server.cpu_percent, 20.0));
+        assert!(near(run.server.cpu_user_share, 0.25));
+        assert!(near(run.server.context_switches_per_message, 0.5));
+        assert!(near(run.server.idle_cpu_percent, 0.5));
+        assert_eq!(
+            (run.server.resident_bytes, run.server.threads),
+            (Some(4096), Some(3))
+        );
+        assert_eq!((run.replies, run.replies_per_second), (3000, 2000.0));
+        assert_eq!(Latency::from_base64(&run.histogram).unwrap().count(), 3000);
+        assert!(run.is_ok(), "{:?}", run.reasons);
+    }
+
+    #[test]
+    fn a_contender_without_figures_is_shown_without_them() {
+        let scenario = Scenario::find("few").unwrap();
+        let mut record = Record::default();
+        let turn = Turn {
+            cycle: 0,
+            position: 0,
+            contender: 0,
+        };
+        record.add(turn, &slice(10), None, Reading::default());
+        let run = record.to_run(&scenario);
+        assert_eq!(run.server, ServerFigures::default());
+        assert!(run.unchecked[0].contains("metrics=URL"));
+    }
+}

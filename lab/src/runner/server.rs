@@ -1,0 +1,261 @@
+//! A contender's server: started or found, watched, and stopped.
+
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::process::Command;
+use std::time::Duration;
+
+use super::child::{Child, Interrupted, NoLine, Waiter};
+use crate::config::Config;
+use crate::contender::{Contender, Origin};
+use crate::engines;
+use crate::measure::Source;
+
+/// How long a server may take until it accepts connections.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a server that runs elsewhere may take to accept a connection.
+const REACH_PATIENCE: Duration = Duration::from_secs(3);
+/// Our server's grace period is 5 s; a little more, before it is made to end.
+const STOP_GRACE: Duration = Duration::from_secs(6);
+
+/// A contender's server that accepts connections.
+pub struct Server {
+    child: Option<Child>,
+    /// `HOST:PORT` of its echo service.
+    pub echo: String,
+    /// Where its figures come from.
+    pub source: Source,
+}
+
+/// Why a contender does not take part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// The user wants to stop.
+    Interrupted,
+    /// It cannot run here: why, and what to change.
+    Cannot(String),
+}
+
+impl From<Interrupted> for Refusal {
+    fn from(Interrupted: Interrupted) -> Refusal {
+        Refusal::Interrupted
+    }
+}
+
+impl Server {
+    /// Starts or finds a contender's server and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When it cannot run here, or the user wants to stop.
+    pub fn start(contender: &Contender, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
+        match &contender.origin {
+            Origin::Engine { engine } => start_engine(engine, config, waiter),
+            Origin::Command { command, metrics } => {
+                start_command(command, metrics.as_deref(), config, waiter)
+            }
+            Origin::Running { echo, metrics } => {
+                reach(echo)?;
+                Ok(Server {
+                    child: None,
+                    echo: echo.clone(),
+                    source: Source {
+                        pid: None,
+                        metrics: metrics.clone(),
+                    },
+                })
+            }
+        }
+    }
+
+    /// How it ended; `None` while it lives. `lost` says that every connection to it was lost: a server that runs
+    /// elsewhere has then ended when it does not accept new ones either.
+    pub fn obituary(&mut self, lost: bool) -> Option<String> {
+        match &mut self.child {
+            Some(child) if lost => child.obituary_soon(),
+            Some(child) => child.obituary(),
+            None if lost => match reach(&self.echo) {
+                Err(Refusal::Cannot(why)) => Some(why),
+                _ => None,
+            },
+            None => None,
+        }
+    }
+
+    /// Ends it, when the lab started it.
+    pub fn stop(&mut self) {
+        if let Some(child) = &mut self.child {
+            child.stop();
+        }
+    }
+}
+
+fn start_engine(engine: &str, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
+    engines::probe(engine).map_err(Refusal::Cannot)?;
+    let mut command = super::own_command("server").map_err(Refusal::Cannot)?;
+    command
+        .args(["--engine", engine])
+        .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+        .args(["--workers", &config.workers.to_string()]);
+    if let Some(cpus) = config.cpus.server() {
+        command.args(["--cpus", cpus]);
+    }
+    if let Some(accept) = &config.epoll.accept {
+        command.args(["--accept", accept]);
+    }
+    if let Some(trigger) = &config.epoll.trigger {
+        command.args(["--trigger", trigger]);
+    }
+    if let Some(events) = config.epoll.events {
+        command.args(["--events", &events.to_string()]);
+    }
+    let mut child = Child::start(command, STOP_GRACE).map_err(Refusal::Cannot)?;
+    let line = match child.line(waiter, START_PATIENCE) {
+        Ok(line) => line,
+        Err(NoLine::Interrupted) => return Err(Refusal::Interrupted),
+        Err(NoLine::Late) => {
+            let seconds = START_PATIENCE.as_secs();
+            return Err(Refusal::Cannot(format!(
+                "its server was not ready within {seconds} s"
+            )));
+        }
+        Err(NoLine::Closed) => {
+            let why = child
+                .obituary_soon()
+                .unwrap_or_else(|| "no reason given".to_owned());
+            return Err(Refusal::Cannot(format!("its server did not start ({why})")));
+        }
+    };
+    let Some((echo, metrics)) = parse_ready(&line) else {
+        return Err(Refusal::Cannot(format!(
+            "its server said `{line}` where it should say where it listens"
+        )));
+    };
+    Ok(Server {
+        echo,
+        source: Source {
+            pid: Some(child.pid()),
+            metrics,
+        },
+        child: Some(child),
+    })
+}
+
+/// Reads `ready echo=127.0.0.1:40001 metrics=127.0.0.1:40002`.
+fn parse_ready(line: &str) -> Option<(String, Option<String>)> {
+    let mut echo = None;
+    let mut metrics = None;
+    let mut words = line.split_whitespace();
+    if words.next() != Some("ready") {
+        return None;
+    }
+    for word in words {
+        match word.split_once('=')? {
+            ("echo", address) => echo = Some(address.to_owned()),
+            ("metrics", "none") => {}
+            ("metrics", address) => metrics = Some(format!("http://{address}/metrics")),
+            _ => {}
+        }
+    }
+    Some((echo?, metrics))
+}
+
+fn start_command(
+    words: &[String],
+    metrics: Option<&str>,
+    config: &Config,
+    waiter: &Waiter,
+) -> Result<Server, Refusal> {
+    let port = free_port()?;
+    let metrics_port = free_port()?;
+    let filled = |text: &str| {
+        text.replace("{port}", &port.to_string())
+            .replace("{metrics_port}", &metrics_port.to_string())
+    };
+    // The lab starts itself first, which pins itself and then becomes the program: the same process number, and no
+    // thread of the lab is ever pinned.
+    let exe = std::env::current_exe()
+        .map_err(|error| Refusal::Cannot(format!("the lab cannot find its own program: {error}")))?;
+    let mut command = Command::new(exe);
+    command.arg(crate::exec::NAME);
+    command.arg(config.cpus.server().unwrap_or(crate::exec::ANYWHERE));
+    command.args(words.iter().map(|word| filled(word)));
+    let mut child = Child::start(command, STOP_GRACE).map_err(Refusal::Cannot)?;
+    let echo = format!("127.0.0.1:{port}");
+    let accepts = waiter.until(START_PATIENCE, || {
+        TcpStream::connect(&echo).is_ok() || child.obituary().is_some()
+    })?;
+    if let Some(why) = child.obituary() {
+        return Err(Refusal::Cannot(format!(
+            "`{}` did not stay ({why})",
+            words.join(" ")
+        )));
+    }
+    if !accepts {
+        return Err(Refusal::Cannot(format!(
+            "`{}` did not accept connections on {echo} within {} s: it should listen on {{port}}",
+            words.join(" "),
+            START_PATIENCE.as_secs()
+        )));
+    }
+    Ok(Server {
+        echo,
+        source: Source {
+            pid: Some(child.pid()),
+            metrics: metrics.map(filled),
+        },
+        child: Some(child),
+    })
+}
+
+/// A port that is free now. Another program could take it before the contender does; then the contender says so.
+fn free_port() -> Result<u16, Refusal> {
+    TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(|error| Refusal::Cannot(format!("no port is free on 127.0.0.1: {error}")))
+}
+
+fn reach(echo: &str) -> Result<(), Refusal> {
+    let cannot = |why: String| Refusal::Cannot(format!("{why}; start it, or correct echo={echo}"));
+    let addresses = echo
+        .to_socket_addrs()
+        .map_err(|error| cannot(format!("`{echo}` cannot be resolved: {error}")))?;
+    let mut why = "it has no address".to_owned();
+    for address in addresses {
+        match TcpStream::connect_timeout(&address, REACH_PATIENCE) {
+            Ok(_) => return Ok(()),
+            Err(error) => why = format!("nothing accepts connections on {address}: {error}"),
+        }
+    }
+    Err(cannot(why))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_says_where() {
+        assert_eq!(
+            parse_ready("ready echo=127.0.0.1:1 metrics=127.0.0.1:2"),
+            Some((
+                "127.0.0.1:1".to_owned(),
+                Some("http://127.0.0.1:2/metrics".to_owned())
+            ))
+        );
+        assert_eq!(
+            parse_ready("ready echo=127.0.0.1:1 metrics=none"),
+            Some(("127.0.0.1:1".to_owned(), None))
+        );
+        for line in ["", "ready", "ready metrics=none", "echo=127.0.0.1:1"] {
+            assert_eq!(parse_ready(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_address_where_nobody_is_says_what_to_do() {
+        let Err(Refusal::Cannot(why)) = reach("127.0.0.1:1") else {
+            panic!("somebody listens on port 1");
+        };
+        assert!(why.contains("127.0.0.1:1") && why.contains("start it"), "{why}");
+    }
+}

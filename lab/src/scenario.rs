@@ -1,0 +1,485 @@
+//! Scenarios: TOML in, a validated [`Scenario`] out. Unknown keys are errors.
+
+use std::path::Path;
+use std::time::Duration;
+
+use client::summary::Arrivals;
+use serde::{Deserialize, Serialize};
+
+/// The scenarios that the lab brings along, by name.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("few", include_str!("../scenarios/few.toml")),
+    ("many", include_str!("../scenarios/many.toml")),
+];
+
+/// The share of the slowest contender's capacity that is offered to all when nothing else is said: enough to keep
+/// a server busy, far enough from saturation that queues stay short and the same work is done by all.
+const DEFAULT_SHARE: f64 = 0.6;
+/// The original experiment's message.
+const DEFAULT_MESSAGE_BYTES: u64 = 100;
+/// Short, so that a machine's drift hits all contenders alike.
+const DEFAULT_SLICE: Duration = Duration::from_millis(250);
+/// Dozens of pairs settle a difference of 5 %.
+const DEFAULT_CYCLES: u32 = 40;
+/// More connections than one machine's addresses could hold.
+const CONNECTIONS_MAX: u64 = 10_000_000;
+/// The largest message that a client may be asked for.
+const MESSAGE_BYTES_MAX: u64 = 16 << 20;
+
+/// What is asked of every contender, validated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scenario {
+    /// Its name, by which results and rules refer to it.
+    pub name: String,
+    /// One line on what it stands for.
+    pub about: String,
+    /// Connections to each contender.
+    pub connections: u64,
+    /// Bytes of a message.
+    pub message_bytes: u64,
+    /// When requests are due.
+    pub pace: Pace,
+    /// How long a slice is, in microseconds.
+    pub slice_micros: u64,
+    /// Slices of each contender.
+    pub cycles: u32,
+}
+
+/// When requests are due, before calibration has filled in the rate.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Pace {
+    /// On every connection a think time after the previous reply.
+    Closed {
+        /// The think time in microseconds.
+        think_time_micros: u64,
+    },
+    /// At a fixed rate over all connections.
+    Open {
+        /// The rate.
+        rate: Rate,
+        /// How the due times lie in time.
+        arrivals: Arrivals,
+    },
+}
+
+/// The rate of an open loop.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rate {
+    /// This share (0 to 1) of the slowest contender's closed-loop capacity.
+    AutoShare(f64),
+    /// So many messages per second.
+    PerSecond(f64),
+}
+
+/// What the command line changes in every scenario.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// Connections to each contender.
+    pub connections: Option<u64>,
+    /// Bytes of a message.
+    pub message_bytes: Option<u64>,
+    /// The rate of open loops; the outer `Some(None)` is `auto` with the scenario's own share.
+    pub rate: Option<Option<f64>>,
+    /// Arrivals of open loops.
+    pub arrivals: Option<Arrivals>,
+    /// Think time of closed loops.
+    pub think_time: Option<Duration>,
+    /// Length of a slice.
+    pub slice: Option<Duration>,
+    /// Slices of each contender.
+    pub cycles: Option<u32>,
+}
+
+/// Why a text or file is no scenario.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScenarioError {
+    /// Neither built in nor a file.
+    #[error("there is no scenario `{name}`: choose among {known}, or give the path of a .toml file")]
+    Unknown {
+        /// As given.
+        name: String,
+        /// What would have been possible.
+        known: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read the scenario {path}: {why}")]
+    Unreadable {
+        /// As given.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// Not TOML, a key too many or too few, or a value that cannot be.
+    #[error("scenario {origin}: {why}")]
+    Invalid {
+        /// The file, or the name of the built-in scenario.
+        origin: String,
+        /// What is wrong and what to write instead.
+        why: String,
+    },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    name: Option<String>,
+    about: Option<String>,
+    connections: u64,
+    message_bytes: Option<u64>,
+    pace: PaceName,
+    rate: Option<toml::Value>,
+    share: Option<f64>,
+    arrivals: Option<Arrivals>,
+    think_time: Option<String>,
+    slice: Option<String>,
+    cycles: Option<u32>,
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum PaceName {
+    Open,
+    Closed,
+}
+
+impl Scenario {
+    /// Finds a built-in scenario by name, or reads the file at that path.
+    ///
+    /// # Errors
+    /// When there is no such scenario, or its file is not one.
+    pub fn find(name: &str) -> Result<Scenario, ScenarioError> {
+        if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
+            return Scenario::parse(text, name, name);
+        }
+        let path = Path::new(name);
+        if !name.ends_with(".toml") && !path.is_file() {
+            let known: Vec<_> = BUILT_IN.iter().map(|(name, _)| format!("`{name}`")).collect();
+            return Err(ScenarioError::Unknown {
+                name: name.to_owned(),
+                known: known.join(", "),
+            });
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable {
+            path: name.to_owned(),
+            why: error.to_string(),
+        })?;
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+        Scenario::parse(&text, name, &stem.unwrap_or_default())
+    }
+
+    /// Reads TOML. `origin` names it in errors; `default_name` is its name unless it says another.
+    ///
+    /// # Errors
+    /// When the text is not TOML, has an unknown key, lacks one, or a value cannot be.
+    pub fn parse(text: &str, origin: &str, default_name: &str) -> Result<Scenario, ScenarioError> {
+        let invalid = |why: String| ScenarioError::Invalid {
+            origin: origin.to_owned(),
+            why,
+        };
+        let file: File =
+            toml::from_str(text).map_err(|error| invalid(error.to_string().trim_end().to_owned()))?;
+        let pace = pace(&file).map_err(invalid)?;
+        let slice = match &file.slice {
+            Some(text) => duration("slice", text).map_err(invalid)?,
+            None => DEFAULT_SLICE,
+        };
+        let scenario = Scenario {
+            name: file.name.unwrap_or_else(|| default_name.to_owned()),
+            about: file.about.unwrap_or_default(),
+            connections: file.connections,
+            message_bytes: file.message_bytes.unwrap_or(DEFAULT_MESSAGE_BYTES),
+            pace,
+            slice_micros: slice.as_micros() as u64,
+            cycles: file.cycles.unwrap_or(DEFAULT_CYCLES),
+        };
+        scenario.checked().map_err(invalid)
+    }
+
+    /// This scenario with what the command line changes.
+    ///
+    /// # Errors
+    /// When the changed scenario cannot be; the message names key and value.
+    pub fn with(mut self, overrides: &Overrides) -> Result<Scenario, ScenarioError> {
+        self.connections = overrides.connections.unwrap_or(self.connections);
+        self.message_bytes = overrides.message_bytes.unwrap_or(self.message_bytes);
+        self.cycles = overrides.cycles.unwrap_or(self.cycles);
+        if let Some(slice) = overrides.slice {
+            self.slice_micros = slice.as_micros() as u64;
+        }
+        match &mut self.pace {
+            Pace::Closed { think_time_micros } => {
+                if let Some(think_time) = overrides.think_time {
+                    *think_time_micros = think_time.as_micros() as u64;
+                }
+            }
+            Pace::Open { rate, arrivals } => {
+                *arrivals = overrides.arrivals.unwrap_or(*arrivals);
+                *rate = match (overrides.rate, *rate) {
+                    (Some(Some(per_second)), _) => Rate::PerSecond(per_second),
+                    (Some(None), Rate::PerSecond(_)) => Rate::AutoShare(DEFAULT_SHARE),
+                    (_, unchanged) => unchanged,
+                };
+            }
+        }
+        let origin = self.name.clone();
+        self.checked()
+            .map_err(|why| ScenarioError::Invalid { origin, why })
+    }
+
+    /// How long a slice is.
+    pub fn slice(&self) -> Duration {
+        Duration::from_micros(self.slice_micros)
+    }
+
+    fn checked(self) -> Result<Scenario, String> {
+        let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if self.name.is_empty() || !self.name.chars().all(named) {
+            return Err(format!(
+                "name = {:?} should consist of letters, digits, `-`, `_` and `.`",
+                self.name
+            ));
+        }
+        if self.connections == 0 || self.connections > CONNECTIONS_MAX {
+            return Err(format!(
+                "connections = {} should be between 1 and {CONNECTIONS_MAX}",
+                self.connections
+            ));
+        }
+        if self.message_bytes == 0 || self.message_bytes > MESSAGE_BYTES_MAX {
+            return Err(format!(
+                "message_bytes = {} should be between 1 and {MESSAGE_BYTES_MAX}",
+                self.message_bytes
+            ));
+        }
+        if self.cycles == 0 {
+            return Err("cycles = 0 measures nothing: choose 1 or more".to_owned());
+        }
+        if self.slice() < Duration::from_millis(10) || self.slice() > Duration::from_secs(3600) {
+            return Err(format!(
+                "slice = {} should be between 10ms and 1h",
+                humantime::format_duration(self.slice())
+            ));
+        }
+        if let Pace::Open { rate, .. } = self.pace {
+            match rate {
+                Rate::PerSecond(rate) if !(rate > 0.0 && rate <= 1e9) => {
+                    return Err(format!(
+                        "rate = {rate} should be more than 0 (messages per second), or \"auto\""
+                    ));
+                }
+                Rate::AutoShare(share) if !(share > 0.0 && share <= 1.0) => {
+                    return Err(format!(
+                        "share = {share} should be more than 0 and at most 1 (of the slowest contender's capacity)"
+                    ));
+                }
+                _ => {}
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl std::fmt::Display for Pace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Pace::Closed { think_time_micros } => {
+                let think_time = Duration::from_micros(*think_time_micros);
+                write!(
+                    f,
+                    "closed loop, think time {}",
+                    humantime::format_duration(think_time)
+                )
+            }
+            Pace::Open { rate, arrivals } => match rate {
+                Rate::AutoShare(share) => write!(
+                    f,
+                    "open loop at {:.0} % of the slowest contender's capacity, {arrivals} arrivals",
+                    share * 100.0
+                ),
+                Rate::PerSecond(rate) => {
+                    write!(f, "open loop at {rate} messages/s, {arrivals} arrivals")
+                }
+            },
+        }
+    }
+}
+
+fn pace(file: &File) -> Result<Pace, String> {
+    let belongs = |key: &str, pace: &str| format!("`{key}` belongs to pace = \"{pace}\": remove one of them");
+    match file.pace {
+        PaceName::Closed => {
+            for (key, given) in [
+                ("rate", file.rate.is_some()),
+                ("share", file.share.is_some()),
+                ("arrivals", file.arrivals.is_some()),
+            ] {
+                if given {
+                    return Err(belongs(key, "open"));
+                }
+            }
+            let think_time = match &file.think_time {
+                Some(text) => duration("think_time", text)?,
+                None => Duration::ZERO,
+            };
+            Ok(Pace::Closed {
+                think_time_micros: think_time.as_micros() as u64,
+            })
+        }
+        PaceName::Open => {
+            if file.think_time.is_some() {
+                return Err(belongs("think_time", "closed"));
+            }
+            let auto = Rate::AutoShare(file.share.unwrap_or(DEFAULT_SHARE));
+            let rate = match &file.rate {
+                None => auto,
+                Some(toml::Value::String(text)) if text == "auto" => auto,
+                Some(toml::Value::Integer(rate)) => Rate::PerSecond(*rate as f64),
+                Some(toml::Value::Float(rate)) => Rate::PerSecond(*rate),
+                Some(toml::Value::String(text)) => {
+                    return Err(format!("rate = {text:?} should be \"auto\" or a number"));
+                }
+                Some(other) => {
+                    return Err(format!(
+                        "rate should be \"auto\" or a number of messages per second, not of type {}",
+                        other.type_str()
+                    ));
+                }
+            };
+            if matches!(rate, Rate::PerSecond(_)) && file.share.is_some() {
+                return Err("`share` belongs to rate = \"auto\": remove one of them".to_owned());
+            }
+            Ok(Pace::Open {
+                rate,
+                arrivals: file.arrivals.unwrap_or(Arrivals::Smooth),
+            })
+        }
+    }
+}
+
+fn duration(key: &str, text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|error| format!("{key} = {text:?} is no duration ({error}): write it like \"250ms\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLOSED: &str = "connections = 5\npace = \"closed\"\nthink_time = \"10ms\"\n";
+
+    #[test]
+    fn the_built_in_ones_are_the_originals() {
+        let few = Scenario::find("few").unwrap();
+        let many = Scenario::find("many").unwrap();
+        assert_eq!((few.connections, few.message_bytes), (50, 100));
+        assert_eq!((many.connections, many.message_bytes), (10_000, 100));
+        let auto = Pace::Open {
+            rate: Rate::AutoShare(0.6),
+            arrivals: Arrivals::Smooth,
+        };
+        assert_eq!((few.pace, many.pace), (auto, auto));
+        assert_eq!((few.cycles, few.slice()), (40, Duration::from_millis(250)));
+    }
+
+    #[test]
+    fn a_closed_loop_has_a_think_time() {
+        let scenario = Scenario::parse(CLOSED, "x.toml", "x").unwrap();
+        assert_eq!(
+            scenario.pace,
+            Pace::Closed {
+                think_time_micros: 10_000
+            }
+        );
+        assert_eq!(scenario.name, "x");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let open = "connections = 5\npace = \"open\"\n";
+        for (text, named) in [
+            ("connections = ", "TOML parse error"),
+            ("connections = 5\n", "missing field `pace`"),
+            (
+                "connections = 5\npace = \"open\"\nconection = 3\n",
+                "unknown field `conection`",
+            ),
+            ("connections = 0\npace = \"open\"\n", "connections = 0"),
+            (
+                "connections = -4\npace = \"open\"\n",
+                "invalid value: integer `-4`",
+            ),
+            ("connections = 5\npace = \"half\"\n", "unknown variant `half`"),
+            (&format!("{open}rate = 0\n"), "rate = 0"),
+            (&format!("{open}rate = -1.5\n"), "rate = -1.5"),
+            (&format!("{open}rate = nan\n"), "rate = NaN"),
+            (&format!("{open}rate = \"fast\"\n"), "rate = \"fast\""),
+            (&format!("{open}share = 1.5\n"), "share = 1.5"),
+            (&format!("{open}rate = 5\nshare = 0.5\n"), "`share`"),
+            (&format!("{open}arrivals = \"often\"\n"), "`often`"),
+            (&format!("{open}think_time = \"1ms\"\n"), "`think_time`"),
+            (&format!("{open}slice = \"fast\"\n"), "slice = \"fast\""),
+            (&format!("{open}slice = \"1ms\"\n"), "slice = 1ms"),
+            (&format!("{open}cycles = 0\n"), "cycles = 0"),
+            (&format!("{open}message_bytes = 0\n"), "message_bytes = 0"),
+            (&format!("{open}name = \"a b\"\n"), "name = \"a b\""),
+            (&format!("{CLOSED}rate = 5\n"), "`rate`"),
+        ] {
+            let error = Scenario::parse(text, "x.toml", "x").unwrap_err().to_string();
+            assert!(
+                error.contains(named) && error.contains("x.toml"),
+                "{text}\n{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_unknown_scenario_lists_the_known_ones() {
+        let error = Scenario::find("fwe").unwrap_err().to_string();
+        assert!(
+            error.contains("`fwe`") && error.contains("`few`, `many`"),
+            "{error}"
+        );
+        let error = Scenario::find("no/such.toml").unwrap_err().to_string();
+        assert!(
+            error.contains("no/such.toml") && error.contains("cannot read"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_command_line_changes_what_applies() {
+        let overrides = Overrides {
+            connections: Some(7),
+            rate: Some(Some(900.0)),
+            think_time: Some(Duration::from_millis(3)),
+            cycles: Some(2),
+            ..Overrides::default()
+        };
+        let open = Scenario::find("few").unwrap().with(&overrides).unwrap();
+        assert_eq!((open.connections, open.cycles), (7, 2));
+        assert!(matches!(
+            open.pace,
+            Pace::Open {
+                rate: Rate::PerSecond(900.0),
+                ..
+            }
+        ));
+        let closed = Scenario::parse(CLOSED, "x", "x")
+            .unwrap()
+            .with(&overrides)
+            .unwrap();
+        assert_eq!(
+            closed.pace,
+            Pace::Closed {
+                think_time_micros: 3_000
+            }
+        );
+        let zero = Overrides {
+            connections: Some(0),
+            ..Overrides::default()
+        };
+        assert!(Scenario::find("few").unwrap().with(&zero).is_err());
+    }
+}

@@ -1,0 +1,181 @@
+//! Where results are kept: a folder for each, written anew as the lab goes, never half.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::Context;
+
+use crate::report;
+use crate::result::LabResult;
+
+/// The folder of one result.
+#[derive(Debug)]
+pub struct Store {
+    folder: PathBuf,
+    /// The result's name.
+    pub run_id: String,
+}
+
+impl Store {
+    /// Makes the folder of a result that starts `now` below `output`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn create(output: &Path, now: SystemTime) -> io::Result<Store> {
+        fs::create_dir_all(output)?;
+        let run_id = run_id(now, fastrand::u16(..));
+        let folder = output.join(&run_id);
+        fs::create_dir(&folder)?;
+        Ok(Store { folder, run_id })
+    }
+
+    /// Where the report is, or will be.
+    pub fn report_path(&self) -> PathBuf {
+        self.folder.join("report.md")
+    }
+
+    /// Writes `result.json` anew and lets `latest` point here.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was written before stays.
+    pub fn save(&self, result: &LabResult) -> anyhow::Result<()> {
+        let path = self.folder.join("result.json");
+        let mut text = serde_json::to_vec_pretty(result).context("the result cannot be written as JSON")?;
+        text.push(b'\n');
+        replace(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+        // Convenience only: a file system without links keeps results too.
+        let _ = self.link_latest();
+        Ok(())
+    }
+
+    /// Writes `report.md`.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn report(&self, result: &LabResult) -> anyhow::Result<()> {
+        write_report(&self.report_path(), result)
+    }
+
+    /// Takes the folder away when nothing has been saved in it.
+    pub fn discard_if_empty(&self) {
+        // Fails when there is something in it, which is what is wanted.
+        let _ = fs::remove_dir(&self.folder);
+    }
+
+    fn link_latest(&self) -> io::Result<()> {
+        let Some(output) = self.folder.parent() else {
+            return Ok(());
+        };
+        let fresh = output.join(format!(".latest-{}", self.run_id));
+        std::os::unix::fs::symlink(&self.run_id, &fresh)?;
+        fs::rename(&fresh, output.join("latest")).inspect_err(|_| {
+            let _ = fs::remove_file(&fresh);
+        })
+    }
+}
+
+/// Writes a report beside a result.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn write_report(path: &Path, result: &LabResult) -> anyhow::Result<()> {
+    replace(path, report::markdown::render(result).as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Reads a `result.json`.
+///
+/// # Errors
+/// When it cannot be read, is no result, or one of another version.
+pub fn load(path: &Path) -> anyhow::Result<LabResult> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let value: serde_json::Value = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not JSON: give the path of a result.json", path.display()))?;
+    let schema = value.get("schema").and_then(serde_json::Value::as_u64);
+    anyhow::ensure!(
+        schema == Some(u64::from(crate::result::SCHEMA)),
+        "{} has schema {}, this lab reads {}: use the lab that wrote it",
+        path.display(),
+        schema.map_or("none".to_owned(), |schema| schema.to_string()),
+        crate::result::SCHEMA
+    );
+    serde_json::from_value(value).with_context(|| format!("{} is no result of the lab", path.display()))
+}
+
+/// Replaces a file as a whole: whoever reads sees the old one or the new one.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    fs::write(&fresh, content)?;
+    fs::rename(&fresh, path)
+}
+
+/// The UTC time and a random part: sorts by time, and two at once differ.
+fn run_id(now: SystemTime, random: u16) -> String {
+    let time: String = humantime::format_rfc3339_seconds(now)
+        .to_string()
+        .chars()
+        .filter(char::is_ascii_digit)
+        .collect();
+    let (date, time) = time.split_at(8);
+    format!("{date}-{time}-{random:04x}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+    use std::time::Duration;
+
+    #[test]
+    fn a_run_id_is_time_and_chance() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_360_500);
+        assert_eq!(run_id(time, 0xab), "20261122-151500-00ab");
+    }
+
+    #[test]
+    fn what_is_saved_can_be_loaded_and_latest_points_there() {
+        let output = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        let stores = [0, 1].map(|_| Store::create(output.path(), now).unwrap());
+        let result = fixture::result();
+        for store in &stores {
+            store.save(&result).unwrap();
+            store.report(&result).unwrap();
+        }
+        let latest = output.path().join("latest");
+        assert_eq!(fs::read_link(&latest).unwrap(), Path::new(&stores[1].run_id));
+        assert_eq!(load(&latest.join("result.json")).unwrap(), result);
+        assert!(latest.join("report.md").is_file());
+    }
+
+    #[test]
+    fn an_empty_folder_is_taken_away_a_full_one_stays() {
+        let output = tempfile::tempdir().unwrap();
+        let store = Store::create(output.path(), SystemTime::now()).unwrap();
+        store.discard_if_empty();
+        assert!(!output.path().join(&store.run_id).exists());
+        let store = Store::create(output.path(), SystemTime::now()).unwrap();
+        store.save(&fixture::result()).unwrap();
+        store.discard_if_empty();
+        assert!(output.path().join(&store.run_id).exists());
+    }
+
+    #[test]
+    fn what_is_no_result_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        for (text, named) in [
+            ("nonsense", "not JSON"),
+            ("{}", "schema none"),
+            ("{\"schema\": 9}", "schema 9"),
+            ("{\"schema\": 1}", "no result"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = format!("{:#}", load(&path).unwrap_err());
+            assert!(error.contains(named), "{text}: {error}");
+        }
+        assert!(load(&folder.path().join("nothing.json")).is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! Each threshold of the verdicts, from both sides.
+
+use super::*;
+
+fn cycle() -> CycleEvidence {
+    CycleEvidence {
+        seconds: 0.25,
+        due: 10_000,
+        replies: 10_000,
+        replies_in_time: 9_990,
+        response_micros_p50: 250.0,
+        busy_share: 0.5,
+        send_lag_micros_p99: 20.0,
+        in_flight_mean: 10.0,
+        thinking_mean: 40.0,
+    }
+}
+
+fn evidence(open_loop: bool, cycles: Vec<CycleEvidence>) -> Evidence {
+    Evidence {
+        open_loop,
+        connections: 50,
+        cycles,
+        errors: BTreeMap::new(),
+        bytes: Some(bytes(1, 1, 1, 1)),
+        death: None,
+    }
+}
+
+fn bytes(client_sent: u64, server_received: u64, server_sent: u64, client_received: u64) -> Bytes {
+    Bytes {
+        client_sent,
+        server_received: Some(server_received),
+        server_sent: Some(server_sent),
+        client_received,
+    }
+}
+
+fn verdicts(evidence: &Evidence) -> Vec<Verdict> {
+    judge(evidence)
+        .into_iter()
+        .map(|finding| finding.verdict)
+        .collect()
+}
+
+/// Ten equal cycles, changed by `change`.
+fn changed(open_loop: bool, change: impl Fn(&mut CycleEvidence)) -> Vec<Verdict> {
+    let mut cycle = cycle();
+    change(&mut cycle);
+    verdicts(&evidence(open_loop, vec![cycle; 10]))
+}
+
+#[test]
+fn a_good_run_has_no_findings() {
+    assert_eq!(changed(true, |_| {}), []);
+    assert_eq!(changed(false, |_| {}), []);
+}
+
+#[test]
+fn rate_missed_below_99_percent_of_the_typical_cycle() {
+    assert_eq!(changed(true, |cycle| cycle.replies_in_time = 9_895), []);
+    assert_eq!(
+        changed(true, |cycle| cycle.replies_in_time = 9_885),
+        [Verdict::RateMissed]
+    );
+    // In a closed loop nothing is offered.
+    assert_eq!(changed(false, |cycle| cycle.replies_in_time = 5_000), []);
+}
+
+#[test]
+fn what_is_on_its_way_when_a_slice_ends_is_not_missed() {
+    let slow_but_steady = |cycle: &mut CycleEvidence| {
+        cycle.response_micros_p50 = 10_000.0;
+        cycle.replies_in_time = 9_600;
+    };
+    assert_eq!(changed(true, slow_but_steady), []);
+    let a_queue = |cycle: &mut CycleEvidence| {
+        cycle.response_micros_p50 = 100_000.0;
+        cycle.replies_in_time = 6_000;
+    };
+    assert_eq!(changed(true, a_queue), [Verdict::RateMissed]);
+}
+
+#[test]
+fn twice_the_capacity_is_missed_even_when_everything_comes_back_in_the_end() {
+    let overloaded = |cycle: &mut CycleEvidence| {
+        cycle.response_micros_p50 = 125_000.0;
+        cycle.replies_in_time = 5_000;
+    };
+    assert_eq!(changed(true, overloaded), [Verdict::RateMissed]);
+}
+
+#[test]
+fn one_bad_cycle_of_dozens_is_the_machines_many_are_the_servers() {
+    let bad = CycleEvidence {
+        replies_in_time: 0,
+        ..cycle()
+    };
+    let mix = |bad_ones: usize| {
+        let mut cycles = vec![bad; bad_ones];
+        cycles.extend(vec![cycle(); 40 - bad_ones]);
+        verdicts(&evidence(true, cycles))
+    };
+    assert_eq!(mix(1), []);
+    assert_eq!(mix(4), [Verdict::RateMissed]);
+}
+
+#[test]
+fn client_bound_above_90_percent_busy_or_a_millisecond_late() {
+    for open_loop in [true, false] {
+        assert_eq!(changed(open_loop, |cycle| cycle.busy_share = 0.90), []);
+        assert_eq!(
+            changed(open_loop, |cycle| cycle.busy_share = 0.91),
+            [Verdict::ClientBound]
+        );
+    }
+    assert_eq!(changed(true, |cycle| cycle.send_lag_micros_p99 = 1_000.0), []);
+    assert_eq!(
+        changed(true, |cycle| cycle.send_lag_micros_p99 = 1_001.0),
+        [Verdict::ClientBound]
+    );
+    assert_eq!(changed(false, |cycle| cycle.send_lag_micros_p99 = 9_000.0), []);
+}
+
+#[test]
+fn unlittle_above_5_percent_in_a_closed_loop() {
+    assert_eq!(changed(false, |cycle| cycle.thinking_mean = 37.6), []);
+    assert_eq!(
+        changed(false, |cycle| cycle.thinking_mean = 37.4),
+        [Verdict::Unlittle]
+    );
+    assert_eq!(
+        changed(false, |cycle| cycle.thinking_mean = 42.6),
+        [Verdict::Unlittle]
+    );
+    assert_eq!(changed(true, |cycle| cycle.thinking_mean = 0.0), []);
+}
+
+#[test]
+fn unstable_when_halves_differ_by_more_than_10_percent() {
+    let halves = |first: u64, second: u64, cycles: usize| {
+        let with = |replies_in_time| CycleEvidence {
+            replies_in_time,
+            ..cycle()
+        };
+        let mut all = vec![with(first); cycles / 2];
+        all.extend(vec![with(second); cycles / 2]);
+        verdicts(&evidence(false, all))
+    };
+    assert_eq!(halves(10_000, 9_100, 10), []);
+    assert_eq!(halves(10_000, 8_900, 10), [Verdict::Unstable]);
+    assert_eq!(halves(8_900, 10_000, 10), [Verdict::Unstable]);
+    // Two cycles have no halves.
+    assert_eq!(halves(10_000, 8_900, 2), []);
+}
+
+#[test]
+fn bytes_must_be_equal_all_four() {
+    for (bytes, expected) in [
+        (Some(bytes(7, 7, 7, 7)), vec![]),
+        (Some(bytes(7, 6, 7, 7)), vec![Verdict::NotConserved]),
+        (Some(bytes(7, 7, 6, 7)), vec![Verdict::NotConserved]),
+        (Some(bytes(7, 7, 7, 6)), vec![Verdict::NotConserved]),
+        (None, vec![]),
+    ] {
+        let evidence = Evidence {
+            bytes,
+            ..evidence(true, vec![cycle()])
+        };
+        assert_eq!(verdicts(&evidence), expected, "{bytes:?}");
+    }
+    let unknown = Evidence {
+        bytes: Some(Bytes {
+            server_received: None,
+            ..bytes(7, 0, 7, 6)
+        }),
+        ..evidence(true, vec![cycle()])
+    };
+    assert_eq!(verdicts(&unknown), []);
+}
+
+#[test]
+fn errors_are_named_and_bad_replies_stand_apart() {
+    let with = |errors: &[(&str, u64)]| Evidence {
+        errors: errors
+            .iter()
+            .map(|(reason, count)| ((*reason).to_owned(), *count))
+            .collect(),
+        ..evidence(true, vec![cycle()])
+    };
+    assert_eq!(verdicts(&with(&[("bad_reply", 1)])), [Verdict::BadReplies]);
+    assert_eq!(verdicts(&with(&[("bad_reply", 0), ("reset", 0)])), []);
+    let both = judge(&with(&[("bad_reply", 1), ("timeout", 3), ("reset", 2)]));
+    assert_eq!(both.len(), 2);
+    assert!(
+        both[1].reason.contains("2 × reset, 3 × timeout"),
+        "{}",
+        both[1].reason
+    );
+}
+
+#[test]
+fn death_comes_first_and_says_why() {
+    let dead = Evidence {
+        death: Some(Death::Server("killed by signal 9".to_owned())),
+        ..evidence(true, vec![])
+    };
+    let findings = judge(&dead);
+    assert_eq!(findings[0].verdict, Verdict::ServerDied);
+    assert!(findings[0].reason.contains("killed by signal 9"));
+    let dead = Evidence {
+        death: Some(Death::Client("out of ports".to_owned())),
+        ..evidence(true, vec![cycle()])
+    };
+    assert_eq!(verdicts(&dead), [Verdict::ClientDied]);
+}
+
+#[test]
+fn nothing_came_back() {
+    assert_eq!(verdicts(&evidence(true, vec![])), [Verdict::NoReplies]);
+    let silent = CycleEvidence {
+        replies: 0,
+        replies_in_time: 0,
+        ..cycle()
+    };
+    assert_eq!(
+        verdicts(&evidence(true, vec![silent])),
+        [Verdict::NoReplies, Verdict::RateMissed]
+    );
+}
+
+#[test]
+fn names_are_what_is_stored() {
+    for verdict in [Verdict::Ok, Verdict::RateMissed, Verdict::ServerDied] {
+        assert_eq!(serde_json::to_string(&verdict).unwrap(), format!("\"{verdict}\""));
+    }
+}

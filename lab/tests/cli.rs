@@ -1,0 +1,182 @@
+//! The lab as a user meets it: what it lists, what it refuses, and that it says so once, with the remedy.
+
+// Helpers of a test may fail the test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::path::Path;
+use std::process::Command;
+
+use assert_cmd::assert::OutputAssertExt;
+
+/// The lab, free of flags that the environment could set.
+fn lab(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+    command.env_clear().current_dir(folder);
+    command
+}
+
+/// Everything that is below `folder`.
+fn content(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn bad_input_is_one_message_and_exit_code_2_and_leaves_nothing() {
+    for (words, named) in [
+        (vec!["--contenders", "epoll,nginx"], "`nginx`"),
+        (vec!["--scenario", "fwe"], "`fwe`"),
+        (vec!["--scenario", "missing.toml"], "missing.toml"),
+        (vec!["run", "--scenario", "fwe"], "`fwe`"),
+        (vec!["--connections", "0"], "--connections"),
+        (vec!["--connections", "abc"], "abc"),
+        (vec!["--rate", "0"], "--rate"),
+        (vec!["--rate=-1"], "--rate"),
+        (vec!["--cycles", "0"], "--cycles"),
+        (vec!["--slice", "fast"], "--slice"),
+        (vec!["--server-cpus", "999"], "999"),
+        (vec!["--server-cpus", "9999"], "9999"),
+        (vec!["--fail-if", "tokio/epoll speed > 1"], "speed"),
+        (vec!["--fail-if", "nginx/epoll cpu_percent > 1"], "nginx"),
+        (vec!["--contender", "name=mine,port=7000"], "`port`"),
+        (vec!["--baseline", "nginx"], "nginx"),
+        (vec!["--accept", "fair"], "fair"),
+        (vec!["--nonsense"], "--nonsense"),
+        (vec!["nonsense"], "nonsense"),
+        (vec!["report", "missing.json"], "missing.json"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let output = lab(folder.path()).args(&words).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {stderr}");
+        assert!(stderr.contains(named), "{words:?}: {stderr}");
+        assert_eq!(stderr.matches("error:").count(), 1, "{words:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{words:?}: {stderr}");
+        assert!(output.stdout.is_empty(), "{words:?}");
+        assert!(content(folder.path()).is_empty(), "{words:?}");
+    }
+}
+
+#[test]
+fn a_scenario_file_that_is_none_is_named_with_its_line() {
+    for (text, named) in [
+        ("connections = [", "TOML"),
+        (
+            "connections = 5\npace = \"open\"\ncolour = 3\n",
+            "unknown field `colour`",
+        ),
+        ("connections = 0\npace = \"open\"\n", "connections = 0"),
+        ("connections = 5\npace = \"open\"\nrate = 0\n", "rate = 0"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("mine.toml"), text).unwrap();
+        let output = lab(folder.path())
+            .args(["--scenario", "mine.toml"])
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{text}: {stderr}");
+        assert!(
+            stderr.contains(named) && stderr.contains("mine.toml"),
+            "{text}: {stderr}"
+        );
+        assert_eq!(content(folder.path()), ["mine.toml"]);
+    }
+}
+
+#[test]
+fn an_output_that_cannot_be_written_stops_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    // A file where a folder should be stops even root.
+    std::fs::write(folder.path().join("taken"), "").unwrap();
+    let output = lab(folder.path())
+        .args(["--output", "taken/results"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("--output") && stderr.contains("taken/results"),
+        "{stderr}"
+    );
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn flags_may_come_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, value) in [
+        ("SCENARIOS", "fwe"),
+        ("CONNECTIONS", "abc"),
+        ("RATE", "-1"),
+        ("CONTENDERS", "nginx"),
+        ("LAB_REPEAT", "perhaps"),
+        ("CONTENDER", "name=a,echo=x"),
+    ] {
+        let output = lab(folder.path()).env(name, value).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{name}: {stderr}");
+        assert!(stderr.contains(value), "{name}: {stderr}");
+    }
+}
+
+#[test]
+fn the_list_names_every_contender_and_scenario() {
+    let folder = tempfile::tempdir().unwrap();
+    // The environment of a run does not disturb a list.
+    let assert = lab(folder.path())
+        .arg("list")
+        .env("SCENARIOS", "few")
+        .assert()
+        .success();
+    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    for name in ["epoll", "tokio", "threads", "few", "many", "10000 connections"] {
+        assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+}
+
+#[test]
+fn it_starts_itself_as_server_and_client() {
+    let folder = tempfile::tempdir().unwrap();
+    for role in ["server", "client"] {
+        let output = lab(folder.path()).args([role, "--help"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{role}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("--cpus"), "{role}: {text}");
+    }
+}
+
+#[test]
+fn a_contender_that_cannot_run_is_a_row_that_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = lab(folder.path())
+        .args(["--scenario", "few", "--contenders", "own", "--quick"])
+        .args(["--contender", "name=gone,echo=127.0.0.1:1"])
+        .args(["--contender", "name=broken,command=./no-such-program {port}"])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for part in [
+        "gone is skipped",
+        "127.0.0.1:1",
+        "broken is skipped",
+        "no-such-program",
+    ] {
+        assert!(stdout.contains(part), "{part} is not in\n{stdout}");
+    }
+    let result = lab::store::load(&folder.path().join("results/latest/result.json")).unwrap();
+    assert_eq!(result.skipped.len(), 2);
+    // The report can be made again from the result alone.
+    std::fs::remove_file(folder.path().join("results/latest/report.md")).unwrap();
+    let again = lab(folder.path())
+        .args(["report", "results/latest/result.json"])
+        .assert()
+        .success();
+    let text = String::from_utf8(again.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("gone is skipped"), "{text}");
+    assert!(folder.path().join("results/latest/report.md").is_file());
+}

@@ -1,0 +1,184 @@
+//! A bench for real runs of the lab: a folder, contenders, a scenario, and a guard on the lab's process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lab::result::{LabResult, Run};
+
+use crate::server;
+
+/// Longer than any run here takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// A folder of one test's own.
+pub struct Bench {
+    folder: tempfile::TempDir,
+}
+
+/// The lab at work. Killed when dropped.
+pub struct Lab {
+    process: Child,
+    output: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Bench {
+    pub fn new() -> Bench {
+        Bench {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The flags of a contender that lies in this way, called `name`.
+    pub fn liar(&self, name: &str, lie: &str) -> [String; 2] {
+        let exe = std::env::current_exe().unwrap();
+        let pid_file = self.path(&format!("{name}.pid"));
+        let command = format!(
+            "'{}' {} {lie} {{port}} '{}'",
+            exe.display(),
+            server::NAME,
+            pid_file.display()
+        );
+        [
+            "--contender".to_owned(),
+            format!("name={name},command=\"{command}\""),
+        ]
+    }
+
+    /// The process number of a liar.
+    pub fn pid(&self, name: &str) -> u32 {
+        let text = std::fs::read_to_string(self.path(&format!("{name}.pid"))).unwrap();
+        text.parse().unwrap()
+    }
+
+    /// Starts the lab with these flags. The scenario has few connections, 100-byte messages and an open pace.
+    pub fn start(&self, connections: u64, rate: u64, flags: &[&str], liars: &[[String; 2]]) -> Lab {
+        let scenario = self.path("lie.toml");
+        let text =
+            format!("connections = {connections}\npace = \"open\"\nrate = {rate}\narrivals = \"smooth\"\n");
+        std::fs::write(&scenario, text).unwrap();
+        let output = self.path("results");
+        let stderr = self.path("stderr");
+        let process = Command::new(env!("CARGO_BIN_EXE_lab"))
+            .env_clear()
+            .arg("--scenario")
+            .arg(&scenario)
+            .arg("--output")
+            .arg(&output)
+            .args(flags)
+            .args(liars.iter().flatten())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&stderr).unwrap())
+            .spawn()
+            .unwrap();
+        Lab {
+            process,
+            output,
+            stderr,
+        }
+    }
+
+    /// Runs the lab to its end; its result and exit code.
+    pub fn run(
+        &self,
+        connections: u64,
+        rate: u64,
+        flags: &[&str],
+        liars: &[[String; 2]],
+    ) -> (LabResult, i32) {
+        self.start(connections, rate, flags, liars).finish()
+    }
+}
+
+impl Lab {
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits for the end; the result and the exit code.
+    pub fn finish(mut self) -> (LabResult, i32) {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                break status;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "the lab does not end:\n{}",
+                self.said()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        let code = status.code().unwrap_or(-1);
+        let result = self
+            .result()
+            .unwrap_or_else(|| panic!("exit code {code} and no result:\n{}", self.said()));
+        (result, code)
+    }
+
+    /// Waits until a contender has so many cycles on record.
+    pub fn wait_for_cycles(&mut self, contender: &str, cycles: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let seen = self.result().and_then(|result| {
+                let run = result.runs.iter().find(|run| run.contender == contender)?;
+                Some(run.cycles.len())
+            });
+            if seen >= Some(cycles) {
+                return;
+            }
+            let ended = self.process.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "{cycles} cycles of {contender} never came:\n{}",
+                self.said()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    pub fn latest(&self) -> PathBuf {
+        self.output.join("latest")
+    }
+
+    fn result(&self) -> Option<LabResult> {
+        lab::store::load(&self.latest().join("result.json")).ok()
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.stderr).unwrap_or_default()
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        // Ended already is as good.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// One contender's run.
+pub fn run_of<'a>(result: &'a LabResult, contender: &str) -> &'a Run {
+    result
+        .runs
+        .iter()
+        .find(|run| run.contender == contender)
+        .unwrap_or_else(|| panic!("{contender} did not run; skipped: {:?}", result.skipped))
+}
+
+/// Waits until a process is gone.
+pub fn wait_until_gone(pid: u32) {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Path::exists(&process) {
+        assert!(Instant::now() < deadline, "process {pid} lives on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
