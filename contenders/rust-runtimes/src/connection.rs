@@ -7,11 +7,15 @@ use telemetry::counters::ClosedReason;
 
 use crate::worker::Worker;
 
+/// After so many full reads in a row a connection lets the others go first.
+pub const FULL_READS_MAX: u32 = 32;
+
 /// An open connection. Drop it before its socket.
 pub struct Connection {
     worker: Arc<Worker>,
     key: usize,
     reason: ClosedReason,
+    full_reads: u32,
 }
 
 impl Connection {
@@ -21,6 +25,7 @@ impl Connection {
             key,
             // Of one that ends without a word: its runtime was torn down at the end of the grace period.
             reason: ClosedReason::Shutdown,
+            full_reads: 0,
         }
     }
 
@@ -33,6 +38,22 @@ impl Connection {
     #[inline]
     pub fn received(&self, bytes: usize) {
         self.worker.count(|block| block.received_bytes.add(bytes as u64));
+    }
+
+    /// Takes the size of a read; true when it is time to let other connections go first. For runtimes that try a call
+    /// at once and neither preempt a task nor give it a budget: on those a peer that never pauses would starve all
+    /// others. A read that doesn't fill the buffer means that the socket is drained, and so the next one will wait.
+    #[inline]
+    pub fn should_yield(&mut self, bytes: usize) -> bool {
+        self.full_reads += 1;
+        if bytes < self.read_buffer_bytes() {
+            self.full_reads = 0;
+        }
+        let yields = self.full_reads >= FULL_READS_MAX;
+        if yields {
+            self.full_reads = 0;
+        }
+        yields
     }
 
     /// Counts a write that took `bytes` and left `rest`: with the last one the turn is complete.

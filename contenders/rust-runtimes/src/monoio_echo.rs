@@ -4,6 +4,7 @@ use std::io;
 use std::net;
 use std::sync::Arc;
 
+use futures_lite::future::yield_now;
 use monoio::buf::IoBuf;
 use monoio::io::{AsyncReadRent, AsyncWriteRent};
 use monoio::net::{TcpListener, TcpStream};
@@ -29,13 +30,13 @@ pub async fn serve(worker: Arc<Worker>, listener: net::TcpListener) -> io::Resul
     Ok(())
 }
 
-async fn echo(mut stream: TcpStream, connection: Connection) {
-    let outcome = turns(&mut stream, &connection).await;
+async fn echo(mut stream: TcpStream, mut connection: Connection) {
+    let outcome = turns(&mut stream, &mut connection).await;
     connection.end(outcome);
 }
 
 /// The buffer is lent to the kernel for each call and comes back with its result (monoio's "rent").
-async fn turns(stream: &mut TcpStream, connection: &Connection) -> io::Result<()> {
+async fn turns(stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(connection.read_buffer_bytes());
     loop {
         let (read, lent) = stream.read(buffer).await;
@@ -45,6 +46,9 @@ async fn turns(stream: &mut TcpStream, connection: &Connection) -> io::Result<()
             return Ok(());
         }
         connection.received(bytes);
+        if connection.should_yield(bytes) {
+            yield_now().await;
+        }
         let mut done = 0;
         while done < bytes {
             let (wrote, lent) = stream.write(buffer.slice(done..bytes)).await;

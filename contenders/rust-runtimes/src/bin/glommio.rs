@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures_lite::future::yield_now;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use glommio::net::{TcpListener, TcpStream};
 use glommio::timer::sleep;
@@ -46,12 +47,12 @@ fn work(worker: Arc<Worker>, listener: net::TcpListener) -> io::Result<()> {
     })
 }
 
-async fn echo(mut stream: TcpStream, connection: Connection) {
-    let outcome = turns(&mut stream, &connection).await;
+async fn echo(mut stream: TcpStream, mut connection: Connection) {
+    let outcome = turns(&mut stream, &mut connection).await;
     connection.end(outcome);
 }
 
-async fn turns(stream: &mut TcpStream, connection: &Connection) -> io::Result<()> {
+async fn turns(stream: &mut TcpStream, connection: &mut Connection) -> io::Result<()> {
     let mut buffer = vec![0; connection.read_buffer_bytes()];
     loop {
         let bytes = stream.read(&mut buffer).await?;
@@ -59,6 +60,9 @@ async fn turns(stream: &mut TcpStream, connection: &Connection) -> io::Result<()
             return Ok(());
         }
         connection.received(bytes);
+        if connection.should_yield(bytes) {
+            yield_now().await;
+        }
         let mut done = 0;
         while done < bytes {
             let wrote = stream.write(&buffer[done..bytes]).await?;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
-use rust_runtimes::connection::{Connection, wrote_nothing};
+use rust_runtimes::connection::{Connection, FULL_READS_MAX, wrote_nothing};
 use rust_runtimes::worker::{Next, StopProgress, Worker};
 use rust_runtimes::{Contender, Sharing, probe};
 use slab::Slab;
@@ -27,9 +27,6 @@ const CONTENDER: Contender = Contender {
 
 /// The listener's token; connections have their key in the table.
 const LISTENER: Token = Token(usize::MAX);
-
-/// After so many turns in a row a connection lets the others go first.
-const TURNS_MAX: usize = 32;
 
 fn main() -> ExitCode {
     rust_runtimes::main(&CONTENDER, std::env::args_os())
@@ -231,7 +228,7 @@ impl Client {
             Ok(false) => return Standing::Waits,
             Err(error) => return Standing::Over(Err(error)),
         }
-        for _ in 0..TURNS_MAX {
+        for _ in 0..FULL_READS_MAX {
             let bytes = match self.stream.read(buffer) {
                 Ok(0) => return Standing::Over(Ok(())),
                 Ok(bytes) => bytes,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::thread;
 
 use futures_lite::AsyncReadExt;
+use futures_lite::future::yield_now;
 use rust_runtimes::connection::{Connection, wrote_nothing};
 use rust_runtimes::worker::Worker;
 use rust_runtimes::{Contender, Sharing, accept, probe};
@@ -61,12 +62,12 @@ async fn serve(executor: &Executor<'_>, worker: &Arc<Worker>, listener: net::Tcp
     Ok(())
 }
 
-async fn echo(mut stream: Async<net::TcpStream>, connection: Connection) {
-    let outcome = turns(&mut stream, &connection).await;
+async fn echo(mut stream: Async<net::TcpStream>, mut connection: Connection) {
+    let outcome = turns(&mut stream, &mut connection).await;
     connection.end(outcome);
 }
 
-async fn turns(stream: &mut Async<net::TcpStream>, connection: &Connection) -> io::Result<()> {
+async fn turns(stream: &mut Async<net::TcpStream>, connection: &mut Connection) -> io::Result<()> {
     let mut buffer = vec![0; connection.read_buffer_bytes()];
     loop {
         let bytes = stream.read(&mut buffer).await?;
@@ -74,6 +75,9 @@ async fn turns(stream: &mut Async<net::TcpStream>, connection: &Connection) -> i
             return Ok(());
         }
         connection.received(bytes);
+        if connection.should_yield(bytes) {
+            yield_now().await;
+        }
         let mut done = 0;
         while done < bytes {
             // What `Async` does itself, with a count in between.
