@@ -79,7 +79,7 @@ fn serve(context: Context, listeners: Listeners, stop: Arc<Stop>) -> io::Result<
 }
 
 fn accept_all(listener: &TcpListener, context: &Context, counters: &Block, open: &Arc<Open>, stop: &Stop) {
-    while open.wait_for_room(stop) {
+    while !open.await_room().stopped && !stop.is_raised() {
         match listener.accept() {
             Ok((socket, _)) => start(socket, context, counters, open, stop),
             Err(_) if stop.is_raised() => return,
@@ -202,8 +202,9 @@ impl Open {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for room first: with several acceptors others may have filled it meanwhile.
     fn add(&self, socket: &Arc<TcpStream>) -> u64 {
-        let mut list = self.lock();
+        let mut list = self.await_room();
         list.next += 1;
         let number = list.next;
         list.sockets.insert(number, Arc::clone(socket));
@@ -231,14 +232,11 @@ impl Open {
         self.changed.notify_all();
     }
 
-    /// Waits while the limit of connections is reached; false once stopped.
-    fn wait_for_room(&self, stop: &Stop) -> bool {
+    /// Waits while the limit of connections is reached, unless stopped.
+    fn await_room(&self) -> MutexGuard<'_, List> {
         let full = |list: &mut List| list.sockets.len() >= self.limit && !list.stopped;
-        let list = self
-            .changed
-            .wait_while(self.lock(), full)
-            .unwrap_or_else(PoisonError::into_inner);
-        !list.stopped && !stop.is_raised()
+        let waited = self.changed.wait_while(self.lock(), full);
+        waited.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until something changes, at most `patience`.

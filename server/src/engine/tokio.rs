@@ -90,18 +90,16 @@ fn run(runtime: &Runtime, context: &Context, listeners: &Listeners, stop: &Stop)
         room: Arc::new(Semaphore::new(limit)),
         stopping: Stopping::default(),
     });
-    let mut acceptors = Vec::new();
-    for listener in listeners.all() {
-        let listener = own(runtime, listener)?;
-        acceptors.push(runtime.spawn(accept_all(listener, Arc::clone(&shared), open.clone())));
-    }
-    drop(open);
+    let own = listeners
+        .all()
+        .iter()
+        .map(|listener| own(runtime, listener))
+        .collect::<io::Result<_>>()?;
+    let acceptor = runtime.spawn(accept_all(own, Arc::clone(&shared), open));
     while !stop.is_raised() {
         wait_readable([stop.as_fd()], None)?;
     }
-    for acceptor in acceptors {
-        acceptor.abort();
-    }
+    acceptor.abort();
     listeners.close();
     shared.stopping.begin();
     runtime.block_on(async {
@@ -126,13 +124,25 @@ struct Shared {
     stopping: Stopping,
 }
 
-async fn accept_all(listener: TcpListener, shared: Arc<Shared>, open: mpsc::Sender<()>) {
+/// One task for all listening sockets: it holds one place for the next connection, whichever socket that comes on,
+/// where a task for each would keep places from one another.
+async fn accept_all(listeners: Vec<TcpListener>, shared: Arc<Shared>, open: mpsc::Sender<()>) {
+    let mut first = 0;
     loop {
         // The semaphore is never closed.
         let Ok(room) = Arc::clone(&shared.room).acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
+        first = (first + 1) % listeners.len();
+        let (before, after) = listeners.split_at(first);
+        let accept = poll_fn(|task| {
+            let mut ready = after
+                .iter()
+                .chain(before)
+                .map(|listener| listener.poll_accept(task));
+            ready.find(Poll::is_ready).unwrap_or(Poll::Pending)
+        });
+        match accept.await {
             Ok((socket, _)) => {
                 count(|counters| counters.accepted.add(1));
                 let (shared, open) = (Arc::clone(&shared), open.clone());

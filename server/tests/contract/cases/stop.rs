@@ -82,8 +82,6 @@ pub fn nobody_connects_after_a_stop(contender: &Contender) -> Result<()> {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => Ok(true),
             // Its handshake was under way when the listener went: that says nothing about those who come now.
             Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(false),
-            // It was taken into the backlog just before the server closed that.
-            Err(error) if error.kind() == ErrorKind::ConnectionReset => Ok(false),
             Err(error) => bail!("connecting after a stop: {error}"),
             Ok(_) => Ok(false),
         }
