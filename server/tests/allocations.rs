@@ -2,6 +2,9 @@
 //!
 //! Each engine serves in this process, under an allocator that counts; the test's own thread is left out.
 
+// What a test's helpers unwrap fails the test, as it should.
+#![allow(clippy::unwrap_used)]
+
 use std::alloc::System;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

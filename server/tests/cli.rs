@@ -1,5 +1,8 @@
 //! The server as a user meets it: wrong input, the ready line, health, signals.
 
+// What a test's helpers unwrap fails the test, as it should.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::net::{TcpListener, TcpStream};

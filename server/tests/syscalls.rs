@@ -1,5 +1,8 @@
 //! What a message costs in system calls on `epoll`: one receive, one send, a share of a wait, and nothing else.
 
+// What a test's helpers unwrap fails the test, as it should.
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;
