@@ -87,6 +87,41 @@ fn cpu_clock(pid: u32) -> Option<f64> {
         .map(|time| time.as_secs_f64())
 }
 
+/// CPU time of the whole machine since it was started, over all CPUs.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct MachineCpu {
+    /// Whatever ran here.
+    pub busy_seconds: f64,
+    /// What the hypervisor gave to other machines.
+    pub stolen_seconds: f64,
+}
+
+impl MachineCpu {
+    /// Reads /proc/stat; `None` where it cannot be read.
+    pub fn now() -> Option<MachineCpu> {
+        let text = std::fs::read_to_string("/proc/stat").ok()?;
+        MachineCpu::parse(&text, procfs::ticks_per_second() as f64)
+    }
+
+    /// The first line: user, nice, system, idle, iowait, irq, softirq, steal (proc_stat(5)), in ticks.
+    fn parse(text: &str, ticks_per_second: f64) -> Option<MachineCpu> {
+        let ticks: Vec<f64> = text
+            .lines()
+            .next()?
+            .strip_prefix("cpu ")?
+            .split_whitespace()
+            .map_while(|word| word.parse().ok())
+            .collect();
+        let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = ticks[..] else {
+            return None;
+        };
+        Some(MachineCpu {
+            busy_seconds: (user + nice + system + irq + softirq) / ticks_per_second,
+            stolen_seconds: steal / ticks_per_second,
+        })
+    }
+}
+
 /// A scrape: Prometheus' text format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposition(String);
@@ -216,6 +251,15 @@ echolab_epoll_waits_total{epoll=\"1\"} 4
         let totals = source.totals();
         assert!(totals.voluntary_switches.is_some() && totals.cpu_modes.is_some());
         assert_eq!(totals.received_bytes, None);
+    }
+
+    #[test]
+    fn the_machines_cpu_is_in_the_first_line() {
+        let text = "cpu  100 20 30 4000 50 6 7 80 0 0\ncpu0 1 2 3\n";
+        let cpu = MachineCpu::parse(text, 100.0).unwrap();
+        assert_eq!((cpu.busy_seconds, cpu.stolen_seconds), (1.63, 0.8));
+        assert_eq!(MachineCpu::parse("nonsense", 100.0), None);
+        assert!(MachineCpu::now().unwrap().busy_seconds > 0.0);
     }
 
     #[test]

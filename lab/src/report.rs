@@ -14,17 +14,17 @@ use crate::comparison;
 use crate::result::{LabResult, Run};
 use figures::{count, decimal, mebibytes, missing, or_missing};
 
-/// The columns of a scenario's table.
+/// The columns of a scenario's table, with where their titles may be broken.
 const COLUMNS: [&str; 10] = [
     "contender",
     "CPU %",
-    "messages/s",
-    "CPU µs/msg",
-    "ratio to baseline",
-    "memory MiB",
-    "capacity/s",
-    "p50 / p99 / p99.9 ms",
-    "wake-ups/msg",
+    "messages\nper s",
+    "CPU µs\nper msg",
+    "ratio to\nbaseline",
+    "memory\nMiB",
+    "capacity\nper s",
+    "p50/p99/p99.9\nms",
+    "wake-ups\nper msg",
     "verdict",
 ];
 
@@ -49,7 +49,7 @@ fn row(result: &LabResult, run: &Run) -> [String; COLUMNS.len()] {
     let response = run.response_micros;
     let times = if run.replies > 0 {
         format!(
-            "{} / {} / {}",
+            "{}/{}/{}",
             millis(response.p50),
             millis(response.p99),
             millis(response.p999)
@@ -58,7 +58,7 @@ fn row(result: &LabResult, run: &Run) -> [String; COLUMNS.len()] {
         missing()
     };
     let capacity = or_missing(run.capacity_per_second, |rate| {
-        let at_least = if run.capacity_is_at_least { "≥ " } else { "" };
+        let at_least = if run.capacity_is_at_least { "≥" } else { "" };
         format!("{at_least}{}", count(rate))
     });
     [

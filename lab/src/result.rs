@@ -87,6 +87,8 @@ pub struct Run {
     pub histogram: String,
     /// All service times, likewise.
     pub service_histogram: String,
+    /// What others took of this machine's CPUs meanwhile.
+    pub others: Option<Others>,
     /// Message bytes of the whole life of the connections; none when the run did not come to its end.
     pub bytes: Option<Bytes>,
     /// The slices.
@@ -124,6 +126,16 @@ impl ServerFigures {
             .saturating_sub(self.resident_bytes_before_connections?);
         (connections > 0).then(|| grown as f64 / connections as f64)
     }
+}
+
+/// What others than server and client took of this machine's CPUs during the slices: the first suspect when a run is
+/// not to be believed. In the kernel's ticks, so coarse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Others {
+    /// CPU time of other programs, in percent of one core.
+    pub cpu_percent: f64,
+    /// CPU time that the hypervisor gave to other machines, in percent of one core.
+    pub stolen_percent: f64,
 }
 
 /// What a client used.

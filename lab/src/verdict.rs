@@ -27,6 +27,9 @@ pub const HALVES_CYCLES_MIN: usize = 4;
 /// An idle contender may use this much CPU, in percent of one core; more disturbs the others.
 pub const IDLE_CPU_PERCENT_MAX: f64 = 1.0;
 
+/// Other programs may use this much CPU, in percent of one core, before they are named beside a verdict.
+pub const OTHERS_CPU_PERCENT_MAX: f64 = 10.0;
+
 /// The client's name for a reply that is not what was sent.
 const BAD_REPLY: &str = "bad_reply";
 

@@ -60,6 +60,10 @@ pub fn result() -> LabResult {
         comparisons: vec![],
     };
     result.runs[2].bytes = None;
+    result.runs[3].others = Some(crate::result::Others {
+        cpu_percent: 85.0,
+        stolen_percent: 3.0,
+    });
     result.runs[1].capacity_is_at_least = true;
     result.comparisons = comparison::compare(&result);
     result

@@ -25,7 +25,7 @@ pub fn render(result: &LabResult) -> String {
             let _ = write!(out, "{}.\n\n", capitalised(&scenario.about));
         }
         let _ = write!(out, "{}.\n\n", sentences::question(result, scenario));
-        let _ = writeln!(out, "| {} |", COLUMNS.join(" | "));
+        let _ = writeln!(out, "| {} |", COLUMNS.join(" | ").replace('\n', " "));
         let alignment: Vec<_> = (0..COLUMNS.len())
             .map(|index| match index {
                 0 => "---",
@@ -88,7 +88,7 @@ fn method(out: &mut String, result: &LabResult) {
          an order that rotates from cycle to cycle, all at the same offered rate. Figures are medians over cycles; \
          quantiles come from the sum of all cycles' histograms; response time counts from when a request was due. CPU is \
          the server's user and system time over slice and drain. A ratio is formed within each cycle; shown is the \
-         median over cycles with a 95 % interval from a bootstrap (seed {}). Capacity is what a closed loop without think \
+         median over cycles with a 95 % interval from a bootstrap (seed {}). A run that is not ok is left out of ratios. Capacity is what a closed loop without think \
          time reached before the measurement. Wake-ups are voluntary context switches of the server. The user share is \
          in the kernel's ticks, so coarse. Every reply was checked byte by byte.\n",
         result.config.workers, result.config.seed

@@ -5,7 +5,7 @@ use crate::comparison;
 use crate::config::CpuPlan;
 use crate::result::{Comparison, LabResult, Run};
 use crate::scenario::Scenario;
-use crate::verdict::IDLE_CPU_PERCENT_MAX;
+use crate::verdict::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
 
 /// What was asked of the contenders.
 pub fn question(result: &LabResult, scenario: &Scenario) -> String {
@@ -95,9 +95,14 @@ pub fn remarks(result: &LabResult, scenario: &Scenario) -> Vec<String> {
         for (verdict, reason) in run.verdicts.iter().zip(&run.reasons) {
             remarks.push(format!("{who}, {verdict}: {reason}"));
         }
-        if !run.is_ok() && run.contender != result.config.baseline {
+        if !run.is_ok()
+            && let Some(others) = &run.others
+            && others.cpu_percent + others.stolen_percent > OTHERS_CPU_PERCENT_MAX
+        {
             remarks.push(format!(
-                "{who} is left out of ratios, because its run cannot be believed."
+                "{who}: meanwhile other programs used {} % of a core, and {} % was taken by the hypervisor; that may be why. Run again when the machine is quiet.",
+                decimal(others.cpu_percent, 0),
+                decimal(others.stolen_percent, 0)
             ));
         }
         for what in &run.unchecked {

@@ -2,13 +2,20 @@
 
 use std::fmt::Write;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
 use super::{COLUMNS, rows, sentences};
 use crate::result::LabResult;
 
 /// Fits a terminal of usual width.
 const WIDTH: u16 = 120;
+/// The longest verdict (`not-conserved`) with its padding.
+const VERDICT_WIDTH: u16 = 14;
+/// Lines above and below the header and at the end: rows stand close.
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
 
 /// The whole text.
 pub fn render(result: &LabResult) -> String {
@@ -26,13 +33,22 @@ pub fn render(result: &LabResult) -> String {
         );
         let mut table = Table::new();
         table
-            .load_style(presets::UTF8_HORIZONTAL_ONLY)
+            .load_style(STYLE)
             .set_content_arrangement(ContentArrangement::Dynamic)
             .set_width(WIDTH)
             .set_header(COLUMNS);
         table.add_rows(rows);
+        // Figures are never broken; several verdicts may be, between them.
+        for column in table.column_iter_mut().take(COLUMNS.len() - 1) {
+            column
+                .set_constraint(ColumnConstraint::ContentWidth)
+                .set_padding((0, 1));
+        }
         for column in table.column_iter_mut().take(COLUMNS.len() - 1).skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
+        }
+        if let Some(verdict) = table.column_mut(COLUMNS.len() - 1) {
+            verdict.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(VERDICT_WIDTH)));
         }
         let _ = writeln!(out, "{table}\n{}", sentences::answer(result, &scenario.name));
         for remark in sentences::remarks(result, scenario) {

@@ -91,6 +91,7 @@ pub fn warm_up(
         }
     );
     let duration = scenario.slice().min(WARM_UP_MAX);
+    let mut lowered: Option<(f64, f64, String)> = None;
     for lowerings in 0.. {
         let mut overtaxed = None;
         for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
@@ -108,12 +109,15 @@ pub fn warm_up(
         if !automatic || lowerings == LOWERINGS_MAX {
             break;
         }
-        let lowered = rounded_down(*rate_per_second * LOWERING);
+        let first = lowered.map_or(*rate_per_second, |(first, ..)| first);
+        *rate_per_second = rounded_down(*rate_per_second * LOWERING);
+        lowered = Some((first, *rate_per_second, contender));
+    }
+    if let Some((from, to, contender)) = lowered {
         session.note(format!(
-            "{}: the offered rate was lowered from {rate_per_second} to {lowered} messages/s, because {contender} could not hold it with single messages",
+            "{}: the offered rate was lowered from {from} to {to} messages/s, because {contender} or its client could not hold more when messages come one by one",
             scenario.name
         ));
-        *rate_per_second = lowered;
     }
     Ok(pace)
 }

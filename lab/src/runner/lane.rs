@@ -10,7 +10,7 @@ use super::client::{Client, NoAnswer};
 use super::record::Record;
 use super::server::{Refusal, Server};
 use crate::contender::{Contender, Origin};
-use crate::measure::Reading;
+use crate::measure::{MachineCpu, Reading};
 use crate::metrics::Phase;
 use crate::preflight;
 use crate::result::{Bytes, Skipped};
@@ -131,15 +131,21 @@ impl Lane {
         pace: Pace,
         duration: Duration,
     ) -> Result<(), Interrupted> {
+        let (machine_before, began) = (MachineCpu::now(), Instant::now());
         let before = self.server.source.cpu_seconds();
         if let Some(((last, since), now)) = self.last.zip(before) {
             self.record.add_idle(now - last, since.elapsed().as_secs_f64());
         }
         let answer = self.client.slice(pace, duration, session.waiter);
         let after = self.server.source.read();
+        let took = began.elapsed().as_secs_f64();
+        let machine = machine_before.zip(MachineCpu::now());
         self.last = after.cpu_seconds.map(|cpu_seconds| (cpu_seconds, Instant::now()));
         if let Some(slice) = self.outcome(answer)? {
             self.record.add(turn, &slice, before, after);
+            if let Some((before, after)) = machine {
+                self.record.add_machine(before, after, took);
+            }
         }
         Ok(())
     }

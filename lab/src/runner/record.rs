@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use client::summary::{Quantiles, Slice};
 use telemetry::latency::Latency;
 
-use crate::measure::{Reading, Totals};
-use crate::result::{Bytes, ClientFigures, Cycle, Run, ServerFigures};
+use crate::measure::{MachineCpu, Reading, Totals};
+use crate::result::{Bytes, ClientFigures, Cycle, Others, Run, ServerFigures};
 use crate::scenario::Scenario;
 use crate::schedule::Turn;
 use crate::stats;
@@ -43,6 +43,8 @@ pub struct Record {
     response: Latency,
     service: Latency,
     idle: Idle,
+    machine: MachineCpu,
+    machine_seconds: f64,
 }
 
 /// CPU used while others were under load.
@@ -69,6 +71,24 @@ impl Record {
     pub fn add_idle(&mut self, cpu_seconds: f64, seconds: f64) {
         self.idle.cpu_seconds += cpu_seconds;
         self.idle.seconds += seconds;
+    }
+
+    /// Adds what the machine's CPUs did during a slice, all programs together.
+    pub fn add_machine(&mut self, before: MachineCpu, after: MachineCpu, seconds: f64) {
+        self.machine.busy_seconds += after.busy_seconds - before.busy_seconds;
+        self.machine.stolen_seconds += after.stolen_seconds - before.stolen_seconds;
+        self.machine_seconds += seconds;
+    }
+
+    /// What others took: all that ran less server and client. Unknown when the server's own part is.
+    fn others(&self) -> Option<Others> {
+        let own = self.cycles.iter().try_fold(0.0, |sum, cycle| {
+            Some(sum + cycle.server_cpu_seconds? + cycle.client_cpu_seconds)
+        })?;
+        (self.machine_seconds > 0.0).then(|| Others {
+            cpu_percent: (self.machine.busy_seconds - own).max(0.0) / self.machine_seconds * 100.0,
+            stolen_percent: self.machine.stolen_seconds / self.machine_seconds * 100.0,
+        })
     }
 
     /// Adds a measured slice. `cpu_before` was read just before it, `after` just after.
@@ -135,6 +155,7 @@ impl Record {
             service_micros: Quantiles::from(&self.service),
             histogram: self.response.to_base64(),
             service_histogram: self.service.to_base64(),
+            others: self.others(),
             bytes: self.bytes,
             cycles: self.cycles.clone(),
         };
