@@ -38,8 +38,8 @@ use buffers::{BUFFERS_MAX, BufferRing, GROUP};
 use completion::{Identity, Kind};
 use enter::{Gate, Waiting};
 
-/// Places at the start of the table for what [`Ring::adopt`] brings in.
-const ADOPTED_MAX: u32 = 16;
+/// Places at the start of a ring's table for what [`Ring::adopt`] brings in.
+pub const ADOPTED_MAX: u32 = 8;
 /// The most direct descriptors that a ring can have (IORING_MAX_FIXED_FILES), ours included.
 const SLOTS_MAX: u32 = 1 << 20;
 /// How long dropping a ring waits for the kernel to let go of its memory.
@@ -54,7 +54,8 @@ pub struct Setup {
     pub submissions: u32,
     /// Completions that wait in the ring; what exceeds it waits in the kernel, which is slower.
     pub completions: u32,
-    /// Accepted connections that can be open at a time; at most the process's limit of descriptors.
+    /// Accepted connections that can be open at a time; with [`ADOPTED_MAX`], at most the process's limit of
+    /// descriptors.
     pub connections: u32,
     /// Provided buffers: a power of two, at most 32,768.
     pub buffers: u16,
@@ -140,7 +141,7 @@ impl Ring {
     /// Puts an open file of the process into the ring's table; the ring holds it on its own from then on.
     ///
     /// # Errors
-    /// `StorageFull` when 16 were adopted already; else what the kernel reports.
+    /// `StorageFull` when [`ADOPTED_MAX`] were adopted already; else what the kernel reports.
     pub fn adopt(&mut self, fd: BorrowedFd<'_>) -> io::Result<Descriptor> {
         if self.adopted == ADOPTED_MAX {
             return Err(io::Error::new(

@@ -5,13 +5,13 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use sys::uring::{Descriptor, Ring};
+use sys::uring::{ADOPTED_MAX, Descriptor, Ring};
 use telemetry::counters::{AcceptError, Block};
 
 use super::super::{ACCEPT_PAUSE, AfterAccept, judge_accept};
 
-/// While fewer places are left, each accept takes its place beforehand: one that goes on by itself may bring some
-/// hundreds of connections before it can be stopped.
+/// While fewer places are left, each connection's place is taken before it is accepted: an accept that goes on by itself
+/// may bring some hundreds before it can be stopped.
 const PLACES_KEPT: usize = 1024;
 
 /// How many connections all workers together may still open.
@@ -26,7 +26,9 @@ impl Budget {
     /// Room for what the user allows, but for no more than the process may have descriptors: direct descriptors count
     /// in no limit of the kernel, and this engine shall not pass as thrifty by evading what binds the others.
     pub fn new(connections: Option<NonZeroUsize>, descriptors: u64) -> Budget {
-        let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+        // The kernel holds a ring's table to the same limit, what is not a connection included.
+        let connectable = descriptors.saturating_sub(ADOPTED_MAX.into());
+        let descriptors = usize::try_from(connectable).unwrap_or(usize::MAX);
         let asked = connections.map_or(usize::MAX, NonZeroUsize::get);
         let limit = asked.min(descriptors);
         Budget {
@@ -163,12 +165,25 @@ impl<'a> Acceptor<'a> {
         Ok(())
     }
 
-    /// A connection waits that cannot be taken for want of descriptors.
-    pub fn seen_waiting(&mut self, counters: &Block) {
+    /// The watched listening socket has a connection: takes it, if there is a place, else pauses.
+    ///
+    /// # Errors
+    /// What the ring reports.
+    pub fn seen_waiting(&mut self, ring: &mut Ring, counters: &Block) -> io::Result<()> {
         self.watching = false;
-        if self.paused_until.is_some() {
+        if self.closed || self.armed.is_some() {
+            return Ok(());
+        }
+        if self.paused_until.is_none() {
+            if self.budget.take() {
+                return self.accept_one(ring);
+            }
+            self.pause();
+        }
+        if self.budget.by_descriptors {
             counters.accept_error(AcceptError::Descriptors).add(1);
         }
+        Ok(())
     }
 
     /// When a pause is to end, if there is one.
@@ -209,16 +224,31 @@ impl<'a> Acceptor<'a> {
             self.armed = Some(Armed::Many);
             return ring.accept(&self.listener, true);
         }
+        if self.alone {
+            // A place taken before a connection is there would be missing where others wait on sockets of their own.
+            return self.watch(ring);
+        }
         if self.budget.take() {
-            self.armed = Some(Armed::One);
-            return ring.accept(&self.listener, false);
+            return self.accept_one(ring);
         }
         self.pause();
-        if self.budget.by_descriptors && !self.watching {
-            self.watching = true;
-            ring.watch(&self.listener)?;
+        if self.budget.by_descriptors {
+            self.watch(ring)?;
         }
         Ok(())
+    }
+
+    /// The place in the budget is taken.
+    fn accept_one(&mut self, ring: &mut Ring) -> io::Result<()> {
+        self.armed = Some(Armed::One);
+        ring.accept(&self.listener, false)
+    }
+
+    fn watch(&mut self, ring: &mut Ring) -> io::Result<()> {
+        if std::mem::replace(&mut self.watching, true) {
+            return Ok(());
+        }
+        ring.watch(&self.listener)
     }
 
     fn pause(&mut self) {

@@ -156,8 +156,7 @@ impl Worker<'_> {
                 if slot == self.stop_slot {
                     self.begin_stop()
                 } else {
-                    self.acceptor.seen_waiting(&self.counters);
-                    Ok(())
+                    self.acceptor.seen_waiting(&mut self.ring, &self.counters)
                 }
             }
         }
