@@ -84,11 +84,13 @@ struct Args {
     #[arg(long, env, value_name = "N", value_parser = workers)]
     workers: Option<Workers>,
 
-    /// How workers share the listening socket
-    #[arg(long, env, value_name = "HOW", default_value = "shared")]
+    /// How workers share the listening socket. With `shared` and `exclusive` the worker that is awake takes most of a
+    /// fast ramp (50 connections: all of them), and the others stay idle; `reuseport` spreads them, so it is the default
+    #[arg(long, env, value_name = "HOW", default_value = "reuseport")]
     accept: Accept,
 
-    /// How epolls report readiness (`epoll` alone)
+    /// How epolls report readiness (`epoll` alone). `edge` costs a little less CPU, as the kernel does not look at a
+    /// served connection again
     #[arg(long, env, value_name = "HOW", default_value = "edge")]
     trigger: Trigger,
 

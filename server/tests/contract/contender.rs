@@ -47,18 +47,26 @@ impl Contender {
                 );
                 continue;
             }
+            // With the defaults: a socket for each worker, edge trigger.
             all.push(Contender::ours(engine.name, engine.name, &[]));
+            // Signals come at any instruction and in any call: more often than anyone would sample a real server.
+            let name = format!("{}-profiled", engine.name);
+            all.push(Contender::ours(&name, engine.name, &["--profile-hz", "997"]));
             if engine.name != "epoll" {
-                let name = format!("{}-reuseport", engine.name);
-                all.push(Contender::ours(&name, engine.name, &["--accept", "reuseport"]));
+                let name = format!("{}-shared", engine.name);
+                all.push(Contender::ours(&name, engine.name, &["--accept", "shared"]));
                 continue;
             }
-            for trigger in ["edge", "level"] {
-                for accept in ["shared", "exclusive", "reuseport"] {
-                    let name = format!("epoll-{trigger}-{accept}");
-                    let flags = ["--trigger", trigger, "--accept", accept];
-                    all.push(Contender::ours(&name, "epoll", &flags));
-                }
+            for (trigger, accept) in [
+                ("edge", "shared"),
+                ("edge", "exclusive"),
+                ("level", "shared"),
+                ("level", "exclusive"),
+                ("level", "reuseport"),
+            ] {
+                let name = format!("epoll-{trigger}-{accept}");
+                let flags = ["--trigger", trigger, "--accept", accept];
+                all.push(Contender::ours(&name, "epoll", &flags));
             }
         }
         let listed = std::env::var("CONTRACT_SERVERS").unwrap_or_default();
