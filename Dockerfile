@@ -1,0 +1,55 @@
+# The images of echolab: `server` (our engines) and `client` (the load generator and the lab).
+#
+#   docker build --target server -t echolab-server .
+#   docker build --target client -t echolab-client .
+#
+# Dependencies are built in a layer of their own, from the manifests alone: touching a source file does not rebuild
+# them. The base images are arguments for those who mirror them.
+ARG RUST_IMAGE=rust:1.95-slim-bookworm
+ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
+
+# Everything but manifests and the files that they build is dropped, and those files are emptied. What is left changes
+# only when dependencies or targets do, and the next stage is cached by its content.
+FROM ${RUST_IMAGE} AS manifests
+WORKDIR /src
+COPY . .
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock \
+        ! -path '*/src/main.rs' ! -path '*/src/lib.rs' ! -path '*/build.rs' ! -path '*/tests/*.rs' -delete \
+    && find . -name '*.rs' -exec sh -c 'for file; do echo "fn main() { }" >"$file"; done' _ {} + \
+    && find . -type d -empty -delete
+
+FROM ${RUST_IMAGE} AS dependencies
+# The allocator is built from C with make, which the slim image lacks.
+RUN command -v make >/dev/null \
+    || (apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*)
+WORKDIR /src
+COPY --from=manifests /src .
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    cargo build --release --locked -p server -p client -p lab --bins
+
+# The sources are touched, because they are older than what was built from their empty stand-ins.
+FROM dependencies AS build
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    find . -name '*.rs' -not -path './target/*' -exec touch {} + \
+    && cargo build --release --locked -p server -p client -p lab --bins \
+    && mkdir /out \
+    && for name in server client lab; do \
+         objcopy --compress-debug-sections=zlib "target/release/$name" "/out/$name" || exit 1; \
+       done
+
+# No shell, no package manager, not root. Compose adds a read-only root and drops all capabilities.
+FROM ${RUNTIME_IMAGE} AS server
+COPY --from=build /out/server /usr/local/bin/server
+ENV LISTEN=0.0.0.0:8888 METRICS=0.0.0.0:9100
+EXPOSE 8888 9100
+USER 65532:65532
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=2s --timeout=2s --start-period=2s --retries=5 CMD ["/usr/local/bin/server", "healthcheck"]
+ENTRYPOINT ["/usr/local/bin/server"]
+
+FROM ${RUNTIME_IMAGE} AS client
+COPY --from=build /out/client /out/lab /usr/local/bin/
+USER 65532:65532
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/client"]
