@@ -16,7 +16,7 @@ use crate::summary::{Arrivals, Pace};
 /// Exit codes: 0, it ran (also when it was stopped by Ctrl-C, with the summary of what there was until then); 1, it
 /// failed, or replies were wrong, or no connection was left; 2, bad input or a limit that the need exceeds.
 #[derive(Debug, Parser)]
-#[command(name = "client", version)]
+#[command(name = "client", version, allow_negative_numbers = true)]
 struct Args {
     /// The echo server's address; a name may be used for the host.
     #[arg(long, env, value_name = "HOST:PORT")]

@@ -9,7 +9,7 @@ use sys::limits;
 use crate::cli::{self, Config, Sources};
 use crate::failure::Failure;
 
-/// Descriptors beside the connections: standard streams, an epoll and a flag for each thread, the exporter.
+/// Descriptors beside the connections: standard streams, the exporter.
 const OWN_DESCRIPTORS: u64 = 32;
 /// Servers that may hold as many are not looked at: every usual limit suffices for them.
 const FEW_CONNECTIONS: u64 = 500;
@@ -21,7 +21,7 @@ const FEW_CONNECTIONS: u64 = 500;
 /// Which limit is too low, on which side, and what to change.
 pub fn check(config: &Config) -> Result<Vec<IpAddr>, Failure> {
     let need = config.connections as u64;
-    descriptors(need + 2 * config.threads as u64 + OWN_DESCRIPTORS, need)?;
+    descriptors(need + 3 * config.threads as u64 + OWN_DESCRIPTORS, need)?;
     let ports = port_range().map_or(u64::MAX, |(first, last)| u64::from(last - first) + 1);
     let sources = choose_sources(&config.sources, config.address, need, ports)?;
     if let Sources::Listed(listed) = &config.sources {

@@ -14,11 +14,11 @@ use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::Duration;
 
 use sys::epoll::{Epoll, Events, Interest};
+use sys::socket;
+use sys::timer::Timer;
 use sys::wake::Flag;
-use sys::{limits, socket};
 
 use crate::clock::{Clock, Nanos};
 use crate::connection::{Connection, Received};
@@ -29,6 +29,8 @@ use crate::queue::DueQueue;
 
 /// The token of the flag in the epoll; connections have theirs from 0 up.
 const FLAG: u64 = u64::MAX;
+/// The token of the alarm.
+const ALARM: u64 = u64::MAX - 1;
 /// Events of one wait. Plenty, as the clock is read once for all of them: see `slice.rs`.
 const EVENTS: usize = 512;
 /// The thread's buffers; a longer message passes through them in parts.
@@ -114,6 +116,8 @@ pub struct Worker {
     flag: Arc<Flag>,
     orders: Receiver<Order>,
     epoll: Epoll,
+    /// Goes off when a request is due.
+    alarm: Timer,
     events: Events,
     links: Vec<Link>,
     queue: DueQueue,
@@ -139,6 +143,8 @@ impl Worker {
     ) -> io::Result<Worker> {
         let epoll = Epoll::new()?;
         epoll.add(flag.as_fd(), Interest::READABLE, FLAG)?;
+        let alarm = Timer::new()?;
+        epoll.add(alarm.as_fd(), Interest::READABLE | Interest::EDGE, ALARM)?;
         let count = connections.len();
         Ok(Worker {
             setup,
@@ -147,6 +153,7 @@ impl Worker {
             flag,
             orders,
             epoll,
+            alarm,
             events: Events::with_capacity(EVENTS),
             links: Vec::with_capacity(count),
             queue: DueQueue::with_capacity(count),
@@ -165,8 +172,6 @@ impl Worker {
     }
 
     fn obey(&mut self, tell: &impl Fn(Answer)) -> io::Result<()> {
-        // A sleep that ends 50 µs late would be the client's fault in every response time.
-        limits::set_timer_slack(Duration::from_nanos(1))?;
         tell(Answer::Ramped(self.ramp()?));
         loop {
             match self.next_order()? {
@@ -191,6 +196,7 @@ impl Worker {
             for index in 0..self.epoll.wait(&mut self.events, None)? {
                 match self.events.get(index) {
                     Some(event) if event.token == FLAG => self.flag.lower(),
+                    Some(event) if event.token == ALARM => {}
                     Some(event) => {
                         let slot = event.token as usize;
                         if let Some(reason) = self.take_in(slot, true).lost {

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod sampler;
 pub mod signal;
 pub mod socket;
+pub mod timer;
 pub mod uring;
 pub mod wake;
 

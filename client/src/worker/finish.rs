@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{FLAG, Worker};
+use super::{ALARM, FLAG, Worker};
 use crate::clock::{Nanos, SECOND};
 use crate::metrics::Reason;
 
@@ -39,6 +39,7 @@ impl Worker {
             {
                 match self.events.get(index) {
                     Some(event) if event.token == FLAG => self.flag.lower(),
+                    Some(event) if event.token == ALARM => {}
                     Some(event) => {
                         let slot = event.token as usize;
                         let stood = self.links[slot].socket.is_some();

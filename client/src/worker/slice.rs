@@ -14,7 +14,7 @@ use std::time::Duration;
 use sys::clock::thread_cpu_time;
 use sys::epoll::Event;
 
-use super::{FLAG, Order, Worker};
+use super::{ALARM, FLAG, Order, Worker};
 use crate::clock::{self, Nanos};
 use crate::ledger::Ledger;
 use crate::metrics::Reason;
@@ -36,6 +36,8 @@ struct Run<'a> {
     in_flight: usize,
     standing: usize,
     window_over: bool,
+    /// When the alarm goes off, or went off.
+    alarm_at: Nanos,
     /// CPU time of the thread when the slice began.
     cpu_before: Duration,
     /// Time spent spinning without finding anything to do.
@@ -55,6 +57,7 @@ impl Worker {
             in_flight: 0,
             standing,
             window_over: false,
+            alarm_at: 0,
             cpu_before: Duration::ZERO,
             idle_spin: 0,
         };
@@ -105,7 +108,7 @@ impl Run<'_> {
             if self.window_over && self.in_flight == 0 {
                 return Ok(());
             }
-            let patience = self.patience(now);
+            let patience = self.patience(now)?;
             events = self.worker.epoll.wait(&mut self.worker.events, patience)?;
             woke = clock.now();
             if patience == Some(Duration::ZERO) {
@@ -160,6 +163,9 @@ impl Run<'_> {
         if event.token == FLAG {
             self.worker.flag.lower();
             return self.heed(now);
+        }
+        if event.token == ALARM {
+            return;
         }
         let slot = event.token as usize;
         if event.is_writable()
@@ -216,21 +222,28 @@ impl Run<'_> {
         self.worker.queue.push(tick.due, slot as u32);
     }
 
-    /// How long to wait for events. For ever when nothing is due before the end: the flag is raised then, and from time
-    /// to time. (A timeout costs the kernel a timer for every wait.)
+    /// How long to wait for events: not at all when a request is due, or must be met by spinning; else until something
+    /// happens. The alarm is set for the next due time then; for the end, and from time to time, the flag is raised.
     #[inline]
-    fn patience(&self, now: Nanos) -> Option<Duration> {
-        let due = self
-            .worker
-            .queue
-            .next_due()
-            .filter(|&due| due < self.ledger.end)?;
-        let left = due.saturating_sub(now);
-        let sleep = match self.schedule.spins() {
-            true => left.saturating_sub(NEAR),
-            false => left,
+    fn patience(&mut self, now: Nanos) -> io::Result<Option<Duration>> {
+        let end = self.ledger.end;
+        let Some(due) = self.worker.queue.next_due().filter(|&due| due < end) else {
+            return Ok(None);
         };
-        Some(Duration::from_nanos(sleep))
+        let wake = match self.schedule.spins() {
+            true => due.saturating_sub(NEAR),
+            false => due,
+        };
+        if wake <= now {
+            return Ok(Some(Duration::ZERO));
+        }
+        // An alarm that goes off before is good enough: it is set anew then.
+        let armed = now < self.alarm_at && self.alarm_at <= wake;
+        if !armed {
+            self.worker.alarm.set(Duration::from_nanos(wake - now))?;
+            self.alarm_at = wake;
+        }
+        Ok(None)
     }
 
     /// Books the time of a stretch that found `work` things to do, or spun for nothing.
