@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use sys::signal::Termination;
 use telemetry::exporter::Exporter;
@@ -21,6 +21,8 @@ use crate::{EXIT_FAILURE, fail, fail_if, refuse};
 
 /// Some rule of `--fail-if` holds, or cannot be decided.
 const EXIT_RULE: u8 = 3;
+/// How long the final figures can still be scraped: whoever scrapes each second sees them twice.
+const LAST_SCRAPE: Duration = Duration::from_secs(2);
 /// Stopped by Ctrl-C or SIGTERM, as shells say it (128 + SIGINT).
 const EXIT_STOPPED: u8 = 130;
 
@@ -43,6 +45,10 @@ pub fn launch(config: &Config) -> ExitCode {
     loop {
         let code = once(config, &waiter, &metrics);
         if !config.repeat || waiter.interrupted() || code == EXIT_FAILURE || code == crate::EXIT_INPUT {
+            if config.metrics.is_some() {
+                // Cut short by the user's wish to stop, which is as good an end of waiting.
+                let _ = waiter.until(LAST_SCRAPE, || false);
+            }
             return ExitCode::from(code);
         }
     }
@@ -67,7 +73,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
         "{} scenario(s) × {} contender(s), about {}; results go to {}",
         config.scenarios.len(),
         config.contenders.len(),
-        humantime::format_duration(std::time::Duration::from_secs(planned.as_secs() + 1)),
+        humantime::format_duration(Duration::from_secs(planned.as_secs() + 1)),
         config.output.join(&store.run_id).display()
     ));
     // NETWORK_MODE is said by whoever starts a container: from inside it cannot be told.
