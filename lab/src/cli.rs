@@ -67,8 +67,15 @@ pub struct Args {
         value_name = "LIST|FILE.toml"
     )]
     scenario: Vec<String>,
-    /// Contenders in order: names, `all`, or `own` (the --contender ones); the same twice makes a null check
-    #[arg(long, env, value_delimiter = ',', default_value = "all", value_name = "LIST")]
+    /// Contenders in order: names, `engines` (our server's), `own` (the --contender ones), or `all` (both, and the other
+    /// servers of this repository that are built: see `lab list`); the same twice makes a null check
+    #[arg(
+        long,
+        env,
+        value_delimiter = ',',
+        default_value = "engines,own",
+        value_name = "LIST"
+    )]
     contenders: Vec<String>,
     /// A contender of your own: name=mine,echo=HOST:PORT[,metrics=URL] (it runs already) or
     /// name=mine,command="./mine --port {port}"[,metrics=URL with {metrics_port}] (the lab starts it); repeatable,

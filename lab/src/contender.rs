@@ -1,6 +1,10 @@
 //! Contenders: who takes part, how each is started or found, and where its metrics are.
 
+pub mod external;
+
 use serde::{Deserialize, Serialize};
+
+use external::EXTERNALS;
 
 /// A server under test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +23,11 @@ pub enum Origin {
     Engine {
         /// Its name in the server's table of engines.
         engine: String,
+    },
+    /// Another server of this repository, which takes our server's flags; the lab starts it.
+    External {
+        /// Its name in the table of externals.
+        external: String,
     },
     /// A program of the user's, which the lab starts.
     Command {
@@ -55,6 +64,16 @@ impl Contender {
             name: engine.to_owned(),
             origin: Origin::Engine {
                 engine: engine.to_owned(),
+            },
+        }
+    }
+
+    /// The contender of another server of this repository.
+    pub fn external(external: &str) -> Contender {
+        Contender {
+            name: external.to_owned(),
+            origin: Origin::External {
+                external: external.to_owned(),
             },
         }
     }
@@ -119,8 +138,9 @@ impl Contender {
     }
 }
 
-/// The contenders that take part, in order. `selection` is `all` (the engines and the user's own), `own` (the
-/// user's own alone), or names; the user's own replace engines of the same name. The second `epoll` of `epoll,epoll`
+/// The contenders that take part, in order. `selection` is `engines` (those of our own server), `own` (the user's own),
+/// `all` (both, and the other servers of this repository), or names; the user's own replace others of the same name.
+/// The second `epoll` of `epoll,epoll`
 /// is called `epoll#2`, which makes a null check: both should cost the same.
 ///
 /// # Errors
@@ -136,8 +156,12 @@ pub fn select(
         }
     }
     let engines = engines.iter().map(|engine| Contender::engine(engine));
+    let externals = EXTERNALS
+        .iter()
+        .map(|external| Contender::external(external.name));
     let mut known: Vec<Contender> = engines
-        .filter(|engine| own.iter().all(|own| own.name != engine.name))
+        .chain(externals)
+        .filter(|ours| own.iter().all(|own| own.name != ours.name))
         .collect();
     known.extend(own.iter().cloned());
     let mut selected: Vec<Contender> = Vec::new();
@@ -145,6 +169,12 @@ pub fn select(
         match name.as_str() {
             "all" => selected.extend(known.iter().cloned()),
             "own" => selected.extend(own.iter().cloned()),
+            "engines" => selected.extend(
+                known
+                    .iter()
+                    .filter(|contender| matches!(contender.origin, Origin::Engine { .. }))
+                    .cloned(),
+            ),
             name => match known.iter().find(|contender| contender.name == name) {
                 Some(contender) => selected.push(contender.clone()),
                 None => {
@@ -153,7 +183,7 @@ pub fn select(
                         .map(|contender| format!("`{}`", contender.name))
                         .collect();
                     return refuse(format!(
-                        "there is no contender `{name}`: choose among {}, `all` or `own`, or describe yours with --contender",
+                        "there is no contender `{name}`: choose among {}, `engines`, `own` or `all`, or describe yours with --contender",
                         names.join(", ")
                     ));
                 }
@@ -185,7 +215,7 @@ fn check_name(name: &str) -> Result<(), ContenderError> {
             "the name `{name}` should begin with a letter or digit and go on with letters, digits, `-`, `_` and `.`, 40 at most"
         ));
     }
-    if matches!(name, "all" | "own") {
+    if matches!(name, "all" | "engines" | "own") {
         return refuse(format!(
             "the name `{name}` is taken: it selects contenders in --contenders"
         ));
@@ -332,6 +362,14 @@ mod tests {
     }
 
     #[test]
+    fn other_servers_of_the_repository_are_chosen_by_name_and_replaced_by_the_users_own() {
+        let go_net = [Contender::external("go-net")];
+        assert_eq!(select(&["go-net".to_owned()], ENGINES, &[]).unwrap(), go_net);
+        let own = [Contender::parse("name=go-net,echo=server-go-net:8888").unwrap()];
+        assert_eq!(select(&["go-net".to_owned()], ENGINES, &own).unwrap(), own);
+    }
+
+    #[test]
     fn the_same_twice_is_a_null_check() {
         assert_eq!(
             names(&["epoll", "tokio", "epoll", "epoll"], &[]).unwrap(),
@@ -343,7 +381,10 @@ mod tests {
     fn the_users_own_replaces_an_engine_of_the_same_name() {
         let epoll = Contender::parse("name=epoll,echo=server-epoll:8888").unwrap();
         let own = std::slice::from_ref(&epoll);
-        assert_eq!(names(&["all"], own).unwrap(), ["tokio", "threads", "epoll"]);
+        assert_eq!(
+            names(&["engines", "own"], own).unwrap(),
+            ["tokio", "threads", "epoll"]
+        );
         assert_eq!(select(&["epoll".to_owned()], ENGINES, own).unwrap(), own);
         let twice = [epoll.clone(), epoll];
         assert!(names(&["all"], &twice).unwrap_err().contains("two contenders"));

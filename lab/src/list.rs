@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use crate::contender::Contender;
+use crate::contender::external::EXTERNALS;
 use crate::machine::Machine;
 use crate::scenario::{self, Scenario};
 use crate::{engines, preflight};
@@ -16,6 +17,15 @@ pub fn render() -> String {
             Err(why) => writeln!(out, "  {name:<10} cannot run here: {why}"),
         };
     }
+    out.push_str("Contenders that are built apart; `--contenders all` takes them, too\n");
+    for external in EXTERNALS {
+        let name = external.name;
+        let _ = match external.probe() {
+            Ok(()) => writeln!(out, "  {name:<20} {}", external.summary),
+            Err(why) => writeln!(out, "  {name:<20} cannot run here: {why}"),
+        };
+    }
+    out.push_str("Contenders of yours\n");
     out.push_str("  yours      --contender name=mine,echo=HOST:PORT,metrics=URL, or name=mine,command=\"./mine --port {port}\"\n");
     out.push_str("\nScenarios\n");
     let machine = Machine::read(None);

@@ -168,3 +168,66 @@ fn results(result: &LabResult) -> Vec<Family> {
     families.extend([offered, response, verdicts, ratios]);
     families
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure;
+    use crate::report::fixture;
+    use std::net::TcpListener;
+    use telemetry::exporter::Exporter;
+
+    #[test]
+    fn a_scrape_says_what_is_going_on_and_what_was_found() {
+        let metrics = LabMetrics::new();
+        let result = fixture::result();
+        metrics.begin("few", ["epoll", "tokio", "uring"].map(str::to_owned).into_iter());
+        metrics.publish(&result);
+        metrics.enter("epoll", Phase::Slice);
+        metrics.leave("uring");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let exporter = Exporter::start(listener, vec![metrics]).unwrap();
+        let text = measure::scrape(&format!("http://{}/metrics", exporter.address())).unwrap();
+        let run_id = ("run_id", result.run_id.as_str());
+        for (name, labels, value) in [
+            ("echolab_run_info", vec![run_id], Some(2.0)),
+            (
+                "echolab_phase",
+                vec![("phase", "slice"), ("contender", "epoll")],
+                Some(1.0),
+            ),
+            (
+                "echolab_phase",
+                vec![("phase", "starting"), ("contender", "epoll")],
+                Some(0.0),
+            ),
+            ("echolab_phase", vec![("contender", "uring")], None),
+            (
+                "echolab_result_cpu_micros_per_message",
+                vec![run_id, ("scenario", "few"), ("contender", "tokio")],
+                Some(12.5),
+            ),
+            (
+                "echolab_result_response_seconds",
+                vec![("scenario", "few"), ("contender", "epoll"), ("quantile", "0.99")],
+                Some(0.0004),
+            ),
+            (
+                "echolab_result_ratio",
+                vec![
+                    ("contender", "tokio"),
+                    ("metric", "cpu_micros_per_message"),
+                    ("bound", "low"),
+                ],
+                Some(1.25),
+            ),
+            (
+                "echolab_result_verdict",
+                vec![("contender", "threads"), ("verdict", "server-died")],
+                Some(1.0),
+            ),
+        ] {
+            assert_eq!(text.value(name, &labels), value, "{name} {labels:?}");
+        }
+    }
+}

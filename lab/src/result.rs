@@ -201,6 +201,8 @@ pub struct Cycle {
     pub in_flight_mean: f64,
     /// Mean number of connections in their think time.
     pub thinking_mean: f64,
+    /// Mean number of connections whose request was due and not sent yet, because the client was late.
+    pub late_mean: f64,
     /// Connections that stood at the end.
     pub connections: u64,
 }

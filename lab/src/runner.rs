@@ -172,8 +172,7 @@ impl Session<'_> {
     fn enter(&mut self, scenario: &Scenario, contender: &str, phase: Phase) {
         self.metrics.enter(contender, phase);
         let doing = match phase {
-            Phase::Starting => "starting",
-            Phase::Ramp => "connecting",
+            Phase::Starting | Phase::Ramp => "starting and connecting",
             Phase::Calibration => "calibrating",
             Phase::WarmUp => "warming up",
             Phase::Drain => "draining",
@@ -214,7 +213,7 @@ pub fn estimate(config: &Config) -> Duration {
     let of_scenario = |scenario: &Scenario| {
         let warm_up = scenario.slice().min(calibration::WARM_UP_MAX);
         (starting(scenario)
-            + calibration::ROUND * calibration::ROUNDS
+            + calibration::round(scenario) * calibration::ROUNDS
             + warm_up
             + (scenario.slice() + BESIDE_SLICE) * scenario.cycles)
             * contenders

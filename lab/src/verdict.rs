@@ -18,7 +18,9 @@ pub const ON_THEIR_WAY_SHARE_MAX: f64 = 0.05;
 pub const BUSY_SHARE_MAX: f64 = 0.90;
 /// Open loop: the 99th percentile of how late the client itself sends.
 pub const SEND_LAG_MICROS_MAX: f64 = 1_000.0;
-/// Closed loop: connections in flight or thinking may differ by this share from the connections there are.
+/// Closed loop: this share of the connections may wait for a client that sends late.
+pub const LATE_SHARE_MAX: f64 = 0.05;
+/// Closed loop: connections in flight, thinking or waiting for the client may differ by this share from the connections there are.
 pub const LITTLE_SHARE_MAX: f64 = 0.05;
 /// The rates of the two halves of a run may differ by this share.
 pub const HALVES_SHARE_MAX: f64 = 0.10;
@@ -109,6 +111,8 @@ pub struct CycleEvidence {
     pub in_flight_mean: f64,
     /// Mean number of connections in their think time.
     pub thinking_mean: f64,
+    /// Mean number of connections whose request was due and not sent yet, because the client was late.
+    pub late_mean: f64,
 }
 
 /// What the verdicts of a run rest on.
@@ -253,6 +257,7 @@ fn client_bound(evidence: &Evidence) -> Option<String> {
     };
     let busy = of(|cycle| cycle.busy_share)?;
     let lag = of(|cycle| cycle.send_lag_micros_p99)?;
+    let late = of(|cycle| cycle.late_mean)?;
     let remedy = "so it may be the client that was measured. Give it more CPUs (--client-cpus), or offer less (--rate).";
     if busy > BUSY_SHARE_MAX {
         let percent = busy * 100.0;
@@ -260,10 +265,16 @@ fn client_bound(evidence: &Evidence) -> Option<String> {
             "the client's busiest thread was at work {percent:.0} % of the time, {remedy}"
         ));
     }
-    (evidence.open_loop && lag > SEND_LAG_MICROS_MAX).then(|| {
+    if evidence.open_loop {
+        return (lag > SEND_LAG_MICROS_MAX).then(|| {
+            let millis = lag / 1000.0;
+            format!("the client sent late by itself ({millis:.1} ms at the 99th percentile), {remedy}")
+        });
+    }
+    (late > LATE_SHARE_MAX * evidence.connections as f64).then(|| {
         format!(
-            "the client sent late by itself ({:.1} ms at the 99th percentile), {remedy}",
-            lag / 1000.0
+            "the client sent late by itself: {late:.1} of {} connections were waiting for it, {remedy}",
+            evidence.connections
         )
     })
 }
@@ -275,7 +286,7 @@ fn unlittle(evidence: &Evidence) -> Option<String> {
     let accounted: Vec<f64> = evidence
         .cycles
         .iter()
-        .map(|cycle| cycle.in_flight_mean + cycle.thinking_mean)
+        .map(|cycle| cycle.in_flight_mean + cycle.thinking_mean + cycle.late_mean)
         .collect();
     let accounted = stats::median(&accounted)?;
     let connections = evidence.connections as f64;

@@ -39,6 +39,9 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
         .filter_map(|run| Some((run, costs(run)?)))
         .collect();
     let Some((_, base_cost)) = believable.iter().find(|(run, _)| run.contender == *baseline) else {
+        if result.runs_of(scenario).next().is_none() {
+            return "Nobody could run, so there is no answer.".to_owned();
+        }
         if believable.is_empty() {
             return "No run can be believed, so there is no answer.".to_owned();
         }

@@ -10,7 +10,7 @@ use super::client::{Client, NoAnswer};
 use super::record::Record;
 use super::server::{Refusal, Server};
 use crate::contender::{Contender, Origin};
-use crate::measure::{MachineCpu, Reading};
+use crate::measure::MachineCpu;
 use crate::metrics::Phase;
 use crate::preflight;
 use crate::result::{Bytes, Skipped};
@@ -152,18 +152,11 @@ impl Lane {
 
     /// Reads what is read once after all counted slices.
     pub fn end(&mut self) {
-        let after = self.server.source.totals();
-        if let Some((
-            (last, since),
-            Reading {
-                cpu_seconds: Some(now),
-                ..
-            },
-        )) = self.last.map(|last| (last, self.server.source.read()))
-        {
+        // CPU first: the scrape below costs some.
+        if let Some(((last, since), now)) = self.last.zip(self.server.source.cpu_seconds()) {
             self.record.add_idle(now - last, since.elapsed().as_secs_f64());
         }
-        self.record.totals_after = after;
+        self.record.totals_after = self.server.source.totals();
     }
 
     /// Closes all connections and compares what both sides counted.

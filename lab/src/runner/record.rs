@@ -125,6 +125,12 @@ impl Record {
             busy_share: slice.busy_share,
             in_flight_mean: slice.in_flight_mean,
             thinking_mean: slice.thinking_mean,
+            // Little's law: how many are late is how often one is sent times how late it is.
+            late_mean: if slice.seconds > 0.0 {
+                slice.sent as f64 * slice.send_lag_micros.mean / 1e6 / slice.seconds
+            } else {
+                0.0
+            },
             connections: slice.connections,
         });
         self.readings.push(after);
@@ -176,6 +182,7 @@ impl Record {
             send_lag_micros_p99: cycle.send_lag_micros_p99,
             in_flight_mean: cycle.in_flight_mean,
             thinking_mean: cycle.thinking_mean,
+            late_mean: cycle.late_mean,
         };
         Evidence {
             open_loop: self.open_loop,

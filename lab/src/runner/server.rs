@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::child::{Child, Interrupted, NoLine, Waiter};
 use crate::config::Config;
-use crate::contender::{Contender, Origin};
+use crate::contender::{Contender, Origin, external};
 use crate::engines;
 use crate::measure::Source;
 
@@ -49,6 +49,7 @@ impl Server {
     pub fn start(contender: &Contender, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
         match &contender.origin {
             Origin::Engine { engine } => start_engine(engine, config, waiter),
+            Origin::External { external } => start_external(external, config, waiter),
             Origin::Command { command, metrics } => {
                 start_command(command, metrics.as_deref(), config, waiter)
             }
@@ -91,13 +92,7 @@ impl Server {
 fn start_engine(engine: &str, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
     engines::probe(engine).map_err(Refusal::Cannot)?;
     let mut command = super::own_command("server").map_err(Refusal::Cannot)?;
-    command
-        .args(["--engine", engine])
-        .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
-        .args(["--workers", &config.workers.to_string()]);
-    if let Some(cpus) = config.cpus.server() {
-        command.args(["--cpus", cpus]);
-    }
+    command.args(["--engine", engine]);
     if let Some(accept) = &config.epoll.accept {
         command.args(["--accept", accept]);
     }
@@ -106,6 +101,25 @@ fn start_engine(engine: &str, config: &Config, waiter: &Waiter) -> Result<Server
     }
     if let Some(events) = config.epoll.events {
         command.args(["--events", &events.to_string()]);
+    }
+    start_ready(command, config, waiter)
+}
+
+fn start_external(name: &str, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
+    let external = external::find(name)
+        .ok_or_else(|| Refusal::Cannot(format!("the lab knows no server called `{name}`")))?;
+    let mut command = Command::new(external.program().map_err(Refusal::Cannot)?);
+    command.args(external.flags);
+    start_ready(command, config, waiter)
+}
+
+/// Starts a server that takes our flags and says where it listens when it is ready.
+fn start_ready(mut command: Command, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
+    command
+        .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
+        .args(["--workers", &config.workers.to_string()]);
+    if let Some(cpus) = config.cpus.server() {
+        command.args(["--cpus", cpus]);
     }
     let mut child = Child::start(command, STOP_GRACE).map_err(Refusal::Cannot)?;
     let line = match child.line(waiter, START_PATIENCE) {

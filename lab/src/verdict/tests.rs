@@ -13,6 +13,7 @@ fn cycle() -> CycleEvidence {
         send_lag_micros_p99: 20.0,
         in_flight_mean: 10.0,
         thinking_mean: 40.0,
+        late_mean: 0.0,
     }
 }
 
@@ -120,6 +121,18 @@ fn client_bound_above_90_percent_busy_or_a_millisecond_late() {
         [Verdict::ClientBound]
     );
     assert_eq!(changed(false, |cycle| cycle.send_lag_micros_p99 = 9_000.0), []);
+}
+
+#[test]
+fn a_late_client_of_a_closed_loop_is_no_contradiction_but_a_bottleneck() {
+    let late = |connections: f64| {
+        changed(false, move |cycle| {
+            cycle.late_mean = connections;
+            cycle.thinking_mean = 40.0 - connections;
+        })
+    };
+    assert_eq!(late(2.4), []);
+    assert_eq!(late(2.6), [Verdict::ClientBound]);
 }
 
 #[test]
