@@ -7,10 +7,12 @@
 //! - [`profiler`] runs the sampling: a low rate all the time when wanted, and one recording at a time on demand.
 //! - [`image`], [`stacks`] and [`symbols`] go from registers to function names.
 //! - [`pprof`], [`folded`] and [`flamegraph`] are the formats; [`recording`] makes the first from stacks.
-//! - [`category`] says what a stack was about; it works on profiles of Go programs just as well.
+//! - [`category`] says what a stack was about; it works on profiles of Go programs just as well. [`classifier`] does
+//!   the same for addresses, all the time and in little memory.
 //! - [`routes`] are the exporter's pages below `/debug/pprof/`.
 
 pub mod category;
+mod classifier;
 pub mod flamegraph;
 pub mod folded;
 mod image;

@@ -109,7 +109,11 @@ fn start(socket: TcpStream, context: &Context, counters: &Block, open: &Arc<Open
         let _ = connection.socket.shutdown(Shutdown::Read);
     }
     connection.counters.accepted.add(1);
-    let started = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
+    // Without a name it would bear the acceptor's, in profiles and in `top -H`.
+    let thread = thread::Builder::new()
+        .name("connection".to_owned())
+        .stack_size(STACK_BYTES);
+    let started = thread.spawn(move || {
         let reason = connection.echo();
         connection.end(reason);
     });

@@ -12,7 +12,7 @@ use std::net::TcpListener as StdListener;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
@@ -60,9 +60,10 @@ fn probe() -> Result<(), String> {
 
 fn serve(context: Context, listeners: Listeners, stop: Arc<Stop>) -> io::Result<()> {
     let counters = Arc::clone(&context.counters);
+    let started = AtomicUsize::new(0);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(context.workers.get())
-        .thread_name("tokio-worker")
+        .thread_name_fn(move || format!("tokio-{}", started.fetch_add(1, Ordering::Relaxed)))
         .on_thread_start(move || {
             COUNTERS.with(|own| {
                 // A new thread has none yet.

@@ -18,7 +18,7 @@ pub enum Category {
     Wait,
     /// Taking connections.
     Accept,
-    /// Deciding who runs next, and waking and parking threads.
+    /// Deciding who runs next, waking and parking threads, and what else a runtime does for itself.
     Scheduler,
     /// Memory: allocating, freeing, collecting garbage.
     Allocation,
@@ -39,18 +39,49 @@ impl Category {
     ];
 }
 
+/// What a function's name says about a stack that it is in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark {
+    category: Option<Category>,
+    /// A runtime waking a thread of its own.
+    wakes: bool,
+}
+
+impl Mark {
+    /// What this name says.
+    pub fn of(function: &str) -> Mark {
+        Mark {
+            category: rule(function),
+            wakes: WAKES.iter().any(|part| function.contains(part)),
+        }
+    }
+}
+
+/// Parts of names of functions that wake a thread by writing to a descriptor.
+const WAKES: &[&str] = &[
+    "Waker>::wake",
+    "Waker::wake",
+    "waker::wake",
+    "eventfd",
+    "runtime.netpollBreak",
+];
+
 /// The category of a stack, whose functions are given from the innermost outwards.
 pub fn categorize<'a>(functions: impl IntoIterator<Item = &'a str>) -> Category {
-    let mut functions = functions.into_iter();
-    let Some(category) = functions.by_ref().find_map(rule) else {
+    decide(functions.into_iter().map(Mark::of))
+}
+
+/// As [`categorize`], when it is known already what the functions' names say.
+pub fn decide(marks: impl IntoIterator<Item = Mark>) -> Category {
+    let mut marks = marks.into_iter();
+    let Some(category) = marks.by_ref().find_map(|mark| mark.category) else {
         return Category::Other;
-    };
-    let wakes = |name: &str| {
-        name.contains("Waker::wake") || name.contains("eventfd") || name == "runtime.netpollBreak"
     };
     match category {
         // A runtime wakes its threads by writing to a descriptor of its own.
-        Category::Write | Category::Read if functions.by_ref().take(8).any(wakes) => Category::Scheduler,
+        Category::Write | Category::Read if marks.by_ref().take(8).any(|mark| mark.wakes) => {
+            Category::Scheduler
+        }
         category => category,
     }
 }
@@ -133,8 +164,9 @@ const PREFIXES: &[(&[&str], Category)] = &[
             "net.(*netFD).Read",
             "std::net::tcp::TcpStream as std::io::Read",
             "&std::net::tcp::TcpStream as std::io::Read",
+            "tokio::net::tcp::stream::poll_read",
+            "tokio::net::tcp::stream::try_read",
             "tokio::net::tcp::stream::TcpStream>::try_read",
-            "tokio::net::tcp::stream::TcpStream::try_read",
             "tokio::net::tcp::stream::TcpStream as tokio::io::async_read",
             "tokio::io::util::read",
         ],
@@ -151,8 +183,9 @@ const PREFIXES: &[(&[&str], Category)] = &[
             "net.(*netFD).Write",
             "std::net::tcp::TcpStream as std::io::Write",
             "&std::net::tcp::TcpStream as std::io::Write",
+            "tokio::net::tcp::stream::poll_write",
+            "tokio::net::tcp::stream::try_write",
             "tokio::net::tcp::stream::TcpStream>::try_write",
-            "tokio::net::tcp::stream::TcpStream::try_write",
             "tokio::net::tcp::stream::TcpStream as tokio::io::async_write",
             "tokio::io::util::write",
         ],
@@ -217,11 +250,7 @@ const PREFIXES: &[(&[&str], Category)] = &[
     ),
     (
         &[
-            "tokio::runtime::",
-            "tokio::task::",
-            "tokio::sync::",
-            "tokio::util::",
-            "tokio::loom::",
+            "tokio::",
             "mio::",
             "parking_lot",
             "std::sys::sync::",

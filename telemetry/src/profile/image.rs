@@ -1,13 +1,16 @@
 //! What is mapped into this process as code: the program, its libraries, the kernel's vDSO.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use object::{Object, ObjectSection, ObjectSegment};
+use object::{Object, ObjectSection, ObjectSegment, ReadCache, ReadRef};
 use procfs::process::{MMPermissions, MMapPath, Process};
+
+/// The running program's own file.
+const PROGRAM: &str = "/proc/self/exe";
 
 /// One file of code and where it lies.
 #[derive(Debug)]
@@ -30,11 +33,11 @@ pub struct Image {
     pub eh_frame_hdr: Option<(u64, Vec<u8>)>,
 }
 
-/// All images of this process; the program itself comes first. One that cannot be read is left out: its frames will
-/// have no names.
+/// All images of this process; the program itself comes first. A library that cannot be read is left out: its frames
+/// will have no names.
 ///
 /// # Errors
-/// When /proc is not readable.
+/// When /proc or the program is not readable, or no descriptor is left for it.
 pub fn images() -> io::Result<Vec<Image>> {
     let process = Process::myself().map_err(io::Error::other)?;
     let program = process.exe().map_err(io::Error::other)?;
@@ -43,24 +46,28 @@ pub fn images() -> io::Result<Vec<Image>> {
         if !map.perms.contains(MMPermissions::EXECUTE) {
             continue;
         }
-        let range = map.address.0..map.address.1;
-        let (name, path, bytes) = match &map.pathname {
-            // Also when the file was replaced meanwhile, this link leads to what was started.
-            MMapPath::Path(path) if *path == program => {
-                let link = PathBuf::from("/proc/self/exe");
-                let bytes = fs::read(&link);
-                (path.display().to_string(), Some(link), bytes)
-            }
-            MMapPath::Path(path) => (path.display().to_string(), Some(path.clone()), fs::read(path)),
-            MMapPath::Vdso => ("[vdso]".to_owned(), None, read_memory(&range)),
-            _ => continue,
+        let place = Place {
+            code: map.address.0..map.address.1,
+            file_offset: map.offset,
         };
-        let image = bytes
-            .ok()
-            .and_then(|bytes| parse(name, path, range, map.offset, &bytes));
-        images.extend(image);
+        images.extend(match map.pathname {
+            // Also when the file was replaced meanwhile, this link leads to what was started.
+            MMapPath::Path(path) if path == program => {
+                let file = ReadCache::new(File::open(PROGRAM)?);
+                parse(path.display().to_string(), Some(PROGRAM.into()), place, &file)
+            }
+            MMapPath::Path(path) => File::open(&path).ok().and_then(|file| {
+                let file = ReadCache::new(file);
+                parse(path.display().to_string(), Some(path), place, &file)
+            }),
+            MMapPath::Vdso => {
+                let bytes = read_memory(&place.code)?;
+                parse("[vdso]".to_owned(), None, place, bytes.as_slice())
+            }
+            _ => None,
+        });
     }
-    images.sort_by_key(|image| image.path.as_deref() != Some(Path::new("/proc/self/exe")));
+    images.sort_by_key(|image| image.path.as_deref() != Some(Path::new(PROGRAM)));
     Ok(images)
 }
 
@@ -70,29 +77,34 @@ fn read_memory(range: &Range<u64>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn parse(
-    name: String,
-    path: Option<PathBuf>,
+/// A stretch of mapped code.
+struct Place {
     code: Range<u64>,
     file_offset: u64,
-    bytes: &[u8],
+}
+
+/// Reads of the file what unwinding needs, and no more: programs with line tables are large.
+fn parse<'data>(
+    name: String,
+    path: Option<PathBuf>,
+    place: Place,
+    data: impl ReadRef<'data>,
 ) -> Option<Image> {
-    let object = object::File::parse(bytes).ok()?;
+    let Place { code, file_offset } = place;
+    let object = object::File::parse(data).ok()?;
     let mapped = file_offset..file_offset + (code.end - code.start);
-    // The segment that this mapping shows; the loader rounds its start down to a page.
+    // The segment that this mapping shows; the loader rounds its start down to a page. The vDSO has but one.
     let segment = object.segments().find(|segment| {
         let (start, size) = segment.file_range();
-        size > 0 && start < mapped.end && start + size > mapped.start && {
-            let executable =
-                matches!(segment.flags(), object::SegmentFlags::Elf { p_flags, .. } if p_flags & 1 != 0);
-            executable || path.is_none()
-        }
+        let executable =
+            matches!(segment.flags(), object::SegmentFlags::Elf { p_flags, .. } if p_flags & object::elf::PF_X != 0);
+        size > 0 && start < mapped.end && start + size > mapped.start && executable
     })?;
     let placed = code.start + segment.file_range().0;
     let bias = placed.wrapping_sub(file_offset).wrapping_sub(segment.address());
     let section = |name: &str| {
         let section = object.section_by_name(name)?;
-        Some((section.address(), section.uncompressed_data().ok()?.into_owned()))
+        Some((section.address(), section.data().ok()?.to_vec()))
     };
     let build_id = object.build_id().ok().flatten().unwrap_or_default();
     Some(Image {
@@ -105,6 +117,42 @@ fn parse(
         eh_frame_hdr: section(".eh_frame_hdr"),
         code,
     })
+}
+
+impl Image {
+    /// Calls `each` with the address at which every function of the image lies in this process, and its symbol.
+    ///
+    /// Reads the tables as they are: the library's own reader would keep each name apart in memory.
+    pub fn for_each_function(&self, mut each: impl FnMut(u64, &str)) -> Option<()> {
+        let file = ReadCache::new(File::open(self.path.as_ref()?).ok()?);
+        let object = object::File::parse(&file).ok()?;
+        let tables = |symbols: &str, names: &str| {
+            let section = |name| object.section_by_name(name)?.data().ok();
+            Some((section(symbols)?, section(names)?))
+        };
+        let (symbols, names) = tables(".symtab", ".strtab").or_else(|| tables(".dynsym", ".dynstr"))?;
+        for symbol in symbols.as_chunks::<SYMBOL_BYTES>().0 {
+            let (name, kind, address) = function(symbol);
+            let name = names
+                .get(name..)
+                .and_then(|rest| rest.split(|&byte| byte == 0).next());
+            if let (true, Some(name)) = (kind == object::elf::STT_FUNC && address != 0, name) {
+                each(address.wrapping_add(self.bias), &String::from_utf8_lossy(name));
+            }
+        }
+        Some(())
+    }
+}
+
+/// The size of an Elf64_Sym (elf(5)).
+const SYMBOL_BYTES: usize = 24;
+
+/// Of an Elf64_Sym: where its name begins, what kind of thing it names, and its address.
+fn function(symbol: &[u8; SYMBOL_BYTES]) -> (usize, u8, u64) {
+    let [n0, n1, n2, n3, info, _, _, _, a0, a1, a2, a3, a4, a5, a6, a7, ..] = *symbol;
+    let name = u32::from_ne_bytes([n0, n1, n2, n3]);
+    let address = u64::from_ne_bytes([a0, a1, a2, a3, a4, a5, a6, a7]);
+    (name as usize, info & 0xf, address)
 }
 
 #[cfg(test)]
@@ -120,5 +168,24 @@ mod tests {
         assert!(images[0].eh_frame.is_some() && images[0].eh_frame_hdr.is_some());
         assert!(images.iter().any(|image| image.name == "[vdso]"));
         assert!(images.iter().any(|image| image.name.contains("libc")));
+    }
+
+    #[test]
+    fn functions_are_where_they_are() {
+        let here = functions_are_where_they_are as *const () as u64;
+        let mut found = 0;
+        let images = images().unwrap();
+        images[0].for_each_function(|address, symbol| {
+            found += usize::from(address == here && symbol.contains("functions_are_where_they_are"));
+        });
+        assert_eq!(found, 1);
+        let libc = images.iter().find(|image| image.name.contains("libc")).unwrap();
+        let mut waits = vec![];
+        libc.for_each_function(|address, symbol| {
+            if symbol == "epoll_wait" {
+                waits.push(address);
+            }
+        });
+        assert!(waits.len() == 1 && libc.code.contains(&waits[0]), "{waits:x?}");
     }
 }

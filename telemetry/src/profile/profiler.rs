@@ -12,8 +12,9 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
-use super::category::{Category, categorize};
-use super::image::images;
+use super::category::Category;
+use super::classifier::Classifier;
+use super::image::{Image, images};
 use super::pprof::Profile;
 use super::recording::{Ending, Recording};
 use super::request::Request;
@@ -72,6 +73,9 @@ impl Profiler {
         mut sampler: Box<dyn Sampler>,
         always: Option<NonZeroU32>,
     ) -> io::Result<Arc<Profiler>> {
+        // Read now, while there are descriptors and nothing is served yet.
+        let tables = always.map(|_| Tables::read()).transpose()?;
+        let classifier = tables.as_ref().map(|tables| Classifier::new(&tables.images));
         if let Some(hertz) = always {
             sampler.sample(hertz)?;
         }
@@ -80,6 +84,8 @@ impl Profiler {
         let worker = Worker {
             sampler,
             always,
+            classifier,
+            tables,
             shared: Arc::clone(&shared),
         };
         let thread = std::thread::Builder::new()
@@ -158,18 +164,18 @@ impl Source for Profiler {
     }
 }
 
-/// What it knows of the program's code. Large, so there only while it is needed.
+/// How to unwind the program's stacks. There only while it is needed.
 struct Tables {
     unwinder: Unwinder,
-    symbolizer: Symbolizer,
+    images: Vec<Image>,
 }
 
 impl Tables {
     fn read() -> io::Result<Tables> {
-        let images = images()?;
+        let mut images = images()?;
         Ok(Tables {
-            unwinder: Unwinder::new(&images),
-            symbolizer: Symbolizer::new(images),
+            unwinder: Unwinder::new(&mut images),
+            images,
         })
     }
 }
@@ -188,13 +194,16 @@ struct Ongoing {
 struct Worker {
     sampler: Box<dyn Sampler>,
     always: Option<NonZeroU32>,
+    /// There when it samples all the time.
+    classifier: Option<Classifier>,
+    /// There when it samples now.
+    tables: Option<Tables>,
     shared: Arc<Shared>,
 }
 
 impl Worker {
     fn run(mut self, orders: &mpsc::Receiver<Order>) {
         self.sampler.on_thread_start();
-        let mut tables = None;
         let mut ongoing: Option<Ongoing> = None;
         loop {
             let order = match (&ongoing, self.always) {
@@ -205,15 +214,15 @@ impl Worker {
                     orders.recv_timeout(self.pause(ongoing.hertz).min(left))
                 }
             };
-            self.drain(&mut tables, ongoing.as_mut());
+            self.drain(ongoing.as_mut());
             match order {
-                Ok(order) => ongoing = self.begin(order, &mut tables),
+                Ok(order) => ongoing = self.begin(order),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let over = |ongoing: &mut Ongoing| ongoing.ends <= Instant::now() || ongoing.reply.is_closed();
             if let Some(ended) = ongoing.take_if(over) {
-                self.end(ended, &mut tables);
+                self.end(ended);
             }
         }
         self.sampler.stop();
@@ -226,12 +235,12 @@ impl Worker {
         Duration::from_secs_f64(self.sampler.capacity() as f64 / 4.0 / per_second).clamp(DRAIN_MIN, DRAIN_MAX)
     }
 
-    fn begin(&mut self, order: Order, tables: &mut Option<Tables>) -> Option<Ongoing> {
+    fn begin(&mut self, order: Order) -> Option<Ongoing> {
         let Order { request, reply } = order;
         // Before the clock starts: reading the tables takes CPU time that is not the program's.
-        let ready = match tables {
+        let ready = match self.tables {
             Some(_) => Ok(()),
-            None => Tables::read().map(|read| *tables = Some(read)),
+            None => Tables::read().map(|tables| self.tables = Some(tables)),
         };
         if let Err(error) = ready.and_then(|()| self.sampler.sample(request.hertz)) {
             self.answer(reply, Err(format!("samples cannot be taken here: {error}")));
@@ -251,7 +260,7 @@ impl Worker {
         })
     }
 
-    fn end(&mut self, mut ended: Ongoing, tables: &mut Option<Tables>) {
+    fn end(&mut self, mut ended: Ongoing) {
         let ending = Ending {
             duration: ended.began.elapsed(),
             cpu_time: cpu_time().saturating_sub(ended.cpu_before),
@@ -264,18 +273,19 @@ impl Worker {
         if let Err(error) = went_on {
             eprintln!("the profiler could not go on after a recording: {error}");
         }
-        self.drain(tables, Some(&mut ended));
+        self.drain(Some(&mut ended));
         if self.always.is_none() {
             self.sampler.stop();
         }
-        let outcome = match tables {
-            Some(tables) if !ended.reply.is_closed() => {
-                Ok(ended.recording.into_profile(&mut tables.symbolizer, &ending))
-            }
+        let outcome = match &self.tables {
+            // Line tables take dozens of megabytes, so they are there for this moment only.
+            Some(Tables { images, .. }) if !ended.reply.is_closed() => Ok(ended
+                .recording
+                .into_profile(&mut Symbolizer::new(images), &ending)),
             _ => Err("the recording was cancelled".to_owned()),
         };
         if self.always.is_none() {
-            *tables = None;
+            self.tables = None;
         }
         self.answer(ended.reply, outcome);
     }
@@ -287,28 +297,16 @@ impl Worker {
         let _ = reply.send(outcome);
     }
 
-    fn drain(&mut self, tables: &mut Option<Tables>, mut ongoing: Option<&mut Ongoing>) {
-        let Worker {
-            sampler,
-            always,
-            shared,
-        } = self;
-        sampler.drain(&mut |sample: Sample<'_>| {
-            if tables.is_none() {
-                *tables = Tables::read().ok();
-            }
-            let Some(tables) = tables.as_mut() else { return };
+    fn drain(&mut self, mut ongoing: Option<&mut Ongoing>) {
+        // Without tables nothing is sampled.
+        let Some(tables) = &mut self.tables else { return };
+        self.sampler.drain(&mut |sample: Sample<'_>| {
             let (addresses, whole) = tables.unwinder.unwind(&sample);
-            if always.is_some() {
-                let places: Vec<_> = addresses
-                    .iter()
-                    .map(|&address| tables.symbolizer.place(address))
-                    .collect();
-                let lines = places.iter().flat_map(|place| &place.lines);
-                let category = categorize(lines.map(|line| line.function.as_str()));
+            if let Some(classifier) = &self.classifier {
+                let category = classifier.categorize(&addresses);
                 let nanos = u64::try_from(sample.cpu_time.as_nanos()).unwrap_or(u64::MAX);
-                shared.category_nanos[category as usize].fetch_add(nanos, Ordering::Relaxed);
-                shared.samples.fetch_add(1, Ordering::Relaxed);
+                self.shared.category_nanos[category as usize].fetch_add(nanos, Ordering::Relaxed);
+                self.shared.samples.fetch_add(1, Ordering::Relaxed);
             }
             if let Some(ongoing) = ongoing.as_mut() {
                 ongoing.recording.add(&sample, addresses, whole);

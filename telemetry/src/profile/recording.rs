@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::pprof::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
-use super::symbols::{CUT_OFF, Symbolizer};
+use super::symbols::{self, CUT_OFF, Symbolizer};
 
 /// What has been recorded so far.
 pub struct Recording {
@@ -61,7 +61,7 @@ impl Recording {
     }
 
     /// The profile, with names for everything.
-    pub fn into_profile(self, symbolizer: &mut Symbolizer, ending: &Ending) -> Profile {
+    pub fn into_profile(self, symbolizer: &mut Symbolizer<'_>, ending: &Ending) -> Profile {
         let mut builder = Builder::default();
         let cpu = ValueType {
             kind: builder.text("cpu"),
@@ -140,7 +140,7 @@ fn nanos(duration: Duration) -> i64 {
 struct Builder {
     profile: Profile,
     texts: HashMap<String, i64>,
-    functions: HashMap<(i64, i64), u64>,
+    functions: HashMap<(i64, i64, i64), u64>,
     locations: HashMap<u64, u64>,
 }
 
@@ -160,7 +160,7 @@ impl Builder {
         index
     }
 
-    fn add_mappings(&mut self, symbolizer: &Symbolizer) {
+    fn add_mappings(&mut self, symbolizer: &Symbolizer<'_>) {
         for (index, image) in symbolizer.images().iter().enumerate() {
             let mapping = Mapping {
                 id: index as u64 + 1,
@@ -178,7 +178,7 @@ impl Builder {
         }
     }
 
-    fn location(&mut self, address: u64, symbolizer: &mut Symbolizer) -> u64 {
+    fn location(&mut self, address: u64, symbolizer: &mut Symbolizer<'_>) -> u64 {
         if let Some(&id) = self.locations.get(&address) {
             return id;
         }
@@ -187,7 +187,7 @@ impl Builder {
             .lines
             .iter()
             .map(|line| Line {
-                function_id: self.function(&line.function, &line.file),
+                function_id: self.function(line),
                 line: line.line.into(),
             })
             .collect();
@@ -202,8 +202,12 @@ impl Builder {
         id
     }
 
-    fn function(&mut self, name: &str, file: &str) -> u64 {
-        let key = (self.text(name), self.text(file));
+    fn function(&mut self, line: &symbols::Line) -> u64 {
+        let key = (
+            self.text(&line.function),
+            self.text(&line.symbol),
+            self.text(&line.file),
+        );
         if let Some(&id) = self.functions.get(&key) {
             return id;
         }
@@ -211,8 +215,8 @@ impl Builder {
         self.profile.function.push(Function {
             id,
             name: key.0,
-            system_name: key.0,
-            filename: key.1,
+            system_name: key.1,
+            filename: key.2,
         });
         self.functions.insert(key, id);
         id

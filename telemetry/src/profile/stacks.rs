@@ -23,8 +23,8 @@ pub struct Unwinder {
 }
 
 impl Unwinder {
-    /// Knows the code of these images.
-    pub fn new(images: &[Image]) -> Unwinder {
+    /// Knows the code of these images, and takes their unwind tables.
+    pub fn new(images: &mut [Image]) -> Unwinder {
         let mut tables = UnwinderNative::new();
         for image in images {
             let range =
@@ -32,9 +32,9 @@ impl Unwinder {
             let sections = ExplicitModuleSectionInfo {
                 base_svma: 0,
                 eh_frame_svma: image.eh_frame.as_ref().map(range),
-                eh_frame: image.eh_frame.as_ref().map(|section| section.1.clone()),
+                eh_frame: image.eh_frame.take().map(|section| section.1),
                 eh_frame_hdr_svma: image.eh_frame_hdr.as_ref().map(range),
-                eh_frame_hdr: image.eh_frame_hdr.as_ref().map(|section| section.1.clone()),
+                eh_frame_hdr: image.eh_frame_hdr.take().map(|section| section.1),
                 ..ExplicitModuleSectionInfo::default()
             };
             tables.add_module(Module::new(
