@@ -5,6 +5,8 @@
 
 pub mod board;
 pub mod lint;
+pub mod project;
+pub mod prometheus;
 pub mod promql;
 pub mod rules;
 pub mod schema;
