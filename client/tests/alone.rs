@@ -385,28 +385,3 @@ fn a_thousand_connections_stand_at_once() {
     );
     assert!(summary.totals.errors.is_empty(), "{:?}", summary.totals.errors);
 }
-
-#[test]
-fn a_server_without_descriptors_to_spare_is_named_before_the_first_connection() {
-    // A child with a low limit of its own: this process, as a server, needs its descriptors.
-    let server = Server::echo();
-    let limit = sys::limits::descriptor_limit().unwrap();
-    let connections = limit.hard.saturating_sub(500);
-    if limit.soft >= connections || limit.hard > 1_000_000 {
-        eprintln!("the limits of this process leave no room to try ({limit:?})");
-        return;
-    }
-    let outcome = against(&server, &format!("--connections|{connections}"));
-    assert_eq!(
-        (outcome.code, outcome.stdout.as_str()),
-        (Some(2), ""),
-        "{}",
-        outcome.stderr
-    );
-    assert!(
-        outcome.stderr.contains("at the server") && outcome.stderr.contains("LimitNOFILE"),
-        "{}",
-        outcome.stderr
-    );
-    assert_eq!(server.accepted(), 0);
-}
