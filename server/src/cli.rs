@@ -12,7 +12,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use sys::cpu::CpuSet;
 use telemetry::profile::request::HERTZ;
 
-use crate::engine::{Accept, ENGINES, Engine, Trigger};
+use crate::engine::{self, Accept, ENGINES, Engine, Trigger, YARDSTICKS};
 use crate::failure::Failure;
 use crate::listen::Listen;
 
@@ -46,6 +46,8 @@ pub struct Config {
     pub max_connections: Option<NonZeroUsize>,
     /// How long replies may take to leave once stopped.
     pub grace: Duration,
+    /// How long events may gather before the next wait.
+    pub linger: Duration,
     /// Samples for each second of CPU time, all the time, for CPU by category.
     pub profile_hz: Option<NonZeroU32>,
     /// The CPUs to run on.
@@ -56,6 +58,8 @@ pub struct Config {
 
 /// More threads than any machine has CPUs only cost memory.
 const WORKERS_MAX: usize = 1024;
+/// Longer than this nobody wants a message to wait.
+const LINGER_MAX: Duration = Duration::from_millis(10);
 /// Beyond this a read buffer holds more than a socket does.
 const READ_BUFFER_MAX: usize = 64 << 20;
 /// Beyond this a wait's room for events is just memory.
@@ -131,6 +135,11 @@ struct Args {
           value_parser = |text: &str| count_or_zero(text, *HERTZ.end() as usize))]
     profile_hz: OrZero,
 
+    /// Let events gather for up to this long before the next wait while there are many: fewer wake-ups, later replies;
+    /// 0s for never (`epoll` and `uring` alone)
+    #[arg(long, env, value_name = "DURATION", default_value = "0s", value_parser = linger)]
+    linger: Duration,
+
     /// The CPUs to run on, such as `0-3,6` [default: all that it may use]
     #[arg(long, env, value_name = "LIST", value_parser = cpus)]
     cpus: Option<Cpus>,
@@ -196,6 +205,7 @@ impl Args {
             read_buffer_bytes: self.read_buffer,
             max_connections: self.max_connections.0,
             grace: self.grace,
+            linger: self.linger,
             profile_hz: self.profile_hz.0.and_then(|hertz| hertz.try_into().ok()),
             cpus,
             workers,
@@ -215,10 +225,10 @@ fn default_workers(cpus: Option<&CpuSet>) -> NonZeroUsize {
 fn engine() -> impl TypedValueParser<Value = &'static Engine> {
     let values = ENGINES
         .iter()
+        .chain(YARDSTICKS)
         .map(|engine| PossibleValue::new(engine.name).help(engine.summary));
     PossibleValuesParser::new(values).try_map(|name| {
-        let known = ENGINES.iter().find(|engine| engine.name == name);
-        known.ok_or_else(|| format!("there is no engine `{name}`"))
+        engine::find(&name).ok_or_else(|| format!("there is no engine `{name}`"))
     })
 }
 
@@ -279,6 +289,14 @@ fn duration(text: &str) -> Result<Duration, String> {
         Ok(duration) if duration <= Duration::from_secs(3600) => Ok(duration),
         Ok(_) => Err("write at most 1h".to_owned()),
         Err(_) => Err("write a duration with its unit, such as 500ms or 5s".to_owned()),
+    }
+}
+
+fn linger(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration <= LINGER_MAX => Ok(duration),
+        Ok(_) => Err("write at most 10ms: each message may wait that long".to_owned()),
+        Err(_) => Err("write a duration with its unit, such as 100us, or 0s for never".to_owned()),
     }
 }
 

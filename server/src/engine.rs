@@ -33,7 +33,11 @@ use socket2::SockRef;
 use sys::wake::Flag;
 use telemetry::counters::{AcceptError, ClosedReason, ServerCounters};
 
+use self::linger::{Linger, precise_sleep};
+
+mod bare;
 mod epoll;
+mod linger;
 mod threads;
 mod tokio;
 mod uring;
@@ -55,6 +59,15 @@ pub struct Engine {
 /// All engines. The first is the default.
 pub const ENGINES: &[Engine] = &[epoll::ENGINE, uring::ENGINE, tokio::ENGINE, threads::ENGINE];
 
+/// Servers that only measure what an engine's promises cost. They keep the contract in part, as each one's file says, so
+/// its cases are not tried on them; `--engine` takes them, and they export no counters, since they have none.
+pub const YARDSTICKS: &[Engine] = &[bare::ENGINE];
+
+/// The engine or yardstick of this name.
+pub fn find(name: &str) -> Option<&'static Engine> {
+    ENGINES.iter().chain(YARDSTICKS).find(|engine| engine.name == name)
+}
+
 /// What every engine is given, the same for all. `TCP_NODELAY` and `SO_SNDBUF` are not here: the caller sets them on
 /// the listeners, and on Linux accepted connections inherit both, so no engine spends a call on them.
 #[derive(Clone)]
@@ -75,6 +88,8 @@ pub struct Context {
     pub max_connections: Option<NonZeroUsize>,
     /// How long replies may take to leave once stopped.
     pub grace: Duration,
+    /// How long `epoll` and `uring` let events gather before the next wait while there are many; zero: not at all.
+    pub linger: Duration,
 }
 
 /// How several epolls share the listening socket. Engines without epolls of their own know one socket (`shared`,

@@ -17,7 +17,7 @@ use telemetry::family::Source;
 use telemetry::process::OwnProcess;
 
 use crate::cli::Config;
-use crate::engine::{Context, Engine, Listeners, Stop};
+use crate::engine::{Context, Engine, Listeners, Stop, YARDSTICKS};
 use crate::failure::Failure;
 use crate::profile;
 
@@ -92,6 +92,7 @@ pub fn run(
         read_buffer_bytes: config.read_buffer_bytes,
         max_connections: config.max_connections,
         grace: config.grace,
+        linger: config.linger,
     };
     let engine = {
         let (stop, ended, serve) = (Arc::clone(&stop), Arc::clone(&ended), config.engine.serve);
@@ -138,7 +139,11 @@ fn start_exporter(
     let process = OwnProcess::new().context("cannot read /proc, where this process's figures are")?;
     let extras =
         profile::extras(config.engine.name, config.profile_hz).context("cannot start the profiler")?;
-    let mut sources: Vec<Arc<dyn Source>> = vec![counters, Arc::new(process), Arc::new(profile::allocator())];
+    let mut sources: Vec<Arc<dyn Source>> = vec![Arc::new(process), Arc::new(profile::allocator())];
+    // A yardstick counts nothing, and zeros would be lies.
+    if !YARDSTICKS.iter().any(|other| other.name == config.engine.name) {
+        sources.push(counters);
+    }
     if let Some(profiler) = &extras.profiler {
         sources.push(Arc::clone(profiler) as _);
     }

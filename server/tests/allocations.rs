@@ -65,6 +65,7 @@ fn allocations_under_load(engine: &Engine, trigger: Trigger) -> u64 {
         events_per_wait: one.saturating_add(63),
         read_buffer_bytes: one.saturating_add(199),
         max_connections: None,
+        linger: Duration::ZERO,
         grace: Duration::from_secs(1),
     };
     let stop = Stop::new().unwrap();

@@ -6,6 +6,7 @@
 
 pub mod adopt;
 pub mod allocator;
+pub mod bare;
 pub mod child;
 pub mod clock;
 pub mod cpu;

@@ -1,6 +1,5 @@
 //! A ring of provided buffers: the kernel takes one when bytes arrive, and so a quiet connection owns none.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::num::NonZeroU32;
 use std::ptr::NonNull;
@@ -9,8 +8,6 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
-/// The kernel wants the ring of entries to start on a page; 64 KiB is the largest page of any Linux.
-const PAGE_BYTES: usize = 65_536;
 /// Buffers start on cache lines of their own, so that two never share one.
 const LINE_BYTES: usize = 64;
 /// The only buffer group of a ring.
@@ -55,19 +52,18 @@ impl BufferRing {
     /// `count` buffers (a power of two up to [`BUFFERS_MAX`]) of `buffer_bytes` each, registered and all on offer.
     pub(super) fn new(ring: &IoUring, count: u16, buffer_bytes: u32) -> io::Result<BufferRing> {
         let stride = (buffer_bytes as usize).next_multiple_of(LINE_BYTES);
-        let (entries_layout, memory_layout) = layouts(count, stride)?;
-        // SAFETY: the layout is not empty: count is at least one.
-        let entries = unsafe { alloc_zeroed(entries_layout) };
-        let Some(entries) = NonNull::new(entries.cast::<BufRingEntry>()) else {
-            handle_alloc_error(entries_layout)
-        };
-        // SAFETY: the layout is not empty: count and stride are at least one.
-        let memory = unsafe { alloc_zeroed(memory_layout) };
-        let Some(memory) = NonNull::new(memory) else {
-            handle_alloc_error(memory_layout)
-        };
+        let entries = map(usize::from(count) * size_of::<BufRingEntry>())?;
+        let memory = map(usize::from(count) * stride).inspect_err(|_| {
+            // SAFETY: mapped just above with this length, and nobody else knows of it.
+            unsafe {
+                libc::munmap(
+                    entries.as_ptr().cast(),
+                    usize::from(count) * size_of::<BufRingEntry>(),
+                )
+            };
+        })?;
         let mut buffers = BufferRing {
-            entries,
+            entries: entries.cast(),
             memory,
             count,
             stride,
@@ -75,7 +71,7 @@ impl BufferRing {
             tail: 0,
             on_offer: 0,
         };
-        let address = entries.as_ptr() as u64;
+        let address = buffers.entries.as_ptr() as u64;
         // SAFETY: the entries are `count` of them, zeroed, page-aligned, and live until `free`, which is called when
         // the ring of io_uring is gone or none of its operations is left.
         let registered = unsafe {
@@ -156,25 +152,32 @@ impl BufferRing {
 
     /// Gives the memory back. The caller makes sure that no operation of the kernel uses it any more.
     pub(super) fn free(&mut self) {
-        let Ok((entries_layout, memory_layout)) = layouts(self.count, self.stride) else {
-            return;
-        };
-        if self.count == 0 {
+        let count = usize::from(std::mem::take(&mut self.count));
+        if count == 0 {
             return;
         }
-        self.count = 0;
-        // SAFETY: allocated in `new` with this layout; `count` was just set to zero, so this happens once.
-        unsafe { dealloc(self.entries.as_ptr().cast(), entries_layout) };
+        // SAFETY: mapped in `new` with this length; `count` was just set to zero, so this happens once.
+        unsafe { libc::munmap(self.entries.as_ptr().cast(), count * size_of::<BufRingEntry>()) };
         // SAFETY: as above.
-        unsafe { dealloc(self.memory.as_ptr(), memory_layout) };
+        unsafe { libc::munmap(self.memory.as_ptr().cast(), count * self.stride) };
     }
 }
 
-fn layouts(count: u16, stride: usize) -> io::Result<(Layout, Layout)> {
-    let too_large = || io::Error::new(io::ErrorKind::InvalidInput, "the buffers are too large");
-    let entries = usize::from(count) * size_of::<BufRingEntry>();
-    let entries = Layout::from_size_align(entries, PAGE_BYTES).map_err(|_| too_large())?;
-    let memory = usize::from(count).checked_mul(stride).ok_or_else(too_large)?;
-    let memory = Layout::from_size_align(memory, LINE_BYTES).map_err(|_| too_large())?;
-    Ok((entries, memory))
+/// Memory of whole pages, as the kernel wants the entries, full of zeros, and resident only where it was used.
+fn map(bytes: usize) -> io::Result<NonNull<u8>> {
+    // SAFETY: a new private mapping without a file; no pointers are passed.
+    let address = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    match NonNull::new(address.cast::<u8>()) {
+        Some(address) if address.as_ptr().cast() != libc::MAP_FAILED => Ok(address),
+        _ => Err(io::Error::last_os_error()),
+    }
 }

@@ -19,7 +19,7 @@ const SPARE_BUFFERS: usize = 64;
 pub struct Connection {
     /// Its socket; closed when dropped.
     pub(super) socket: OwnedFd,
-    pending: Option<Pending>,
+    pending: Option<Box<Pending>>,
     /// The peer's end was announced, so a short read is not the last one.
     pub(super) peer_closed: bool,
     /// It stands in the worker's list of connections to continue.
@@ -28,7 +28,9 @@ pub struct Connection {
     pub(super) awaits_room: bool,
 }
 
-/// Bytes of a reply that the socket has not taken yet: at most the rest of one read.
+/// Bytes of a reply that the socket has not taken yet: at most the rest of one read. It stands apart, so that the
+/// thousands of connections that have none are small.
+#[derive(Default)]
 struct Pending {
     bytes: Vec<u8>,
     written: usize,
@@ -37,7 +39,9 @@ struct Pending {
 /// The room that a worker's connections share, one at a time.
 pub struct Desk {
     buffer: Vec<u8>,
-    spare: Vec<Vec<u8>>,
+    /// Boxes, because a connection takes them over as they are.
+    #[allow(clippy::vec_box)]
+    spare: Vec<Box<Pending>>,
 }
 
 impl Desk {
@@ -49,10 +53,11 @@ impl Desk {
         }
     }
 
-    fn give_back(&mut self, mut bytes: Vec<u8>) {
+    fn give_back(&mut self, mut pending: Box<Pending>) {
         if self.spare.len() < SPARE_BUFFERS {
-            bytes.clear();
-            self.spare.push(bytes);
+            pending.bytes.clear();
+            pending.written = 0;
+            self.spare.push(pending);
         }
     }
 }
@@ -114,9 +119,9 @@ impl Connection {
             counters.sent_bytes.add(sent as u64);
             if sent < received {
                 counters.partial_writes.add(1);
-                let mut bytes = desk.spare.pop().unwrap_or_default();
-                bytes.extend_from_slice(&desk.buffer[sent..received]);
-                self.pending = Some(Pending { bytes, written: 0 });
+                let mut pending = desk.spare.pop().unwrap_or_default();
+                pending.bytes.extend_from_slice(&desk.buffer[sent..received]);
+                self.pending = Some(pending);
                 return Progress::Blocked;
             }
             // A short read took all there was: what comes later is a new event. Only an end that was announced
@@ -146,7 +151,7 @@ impl Connection {
             self.pending = Some(pending);
             return Ok(false);
         }
-        desk.give_back(pending.bytes);
+        desk.give_back(pending);
         Ok(true)
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sys::epoll::{Epoll, Event, Events, Interest};
 use telemetry::counters::{AcceptError, ClosedReason, EpollCounters, EventKind, WorkerCounters};
 
-use super::super::{Context, Listeners, Stop, Trigger};
+use super::super::{Context, Linger, Listeners, Stop, Trigger, precise_sleep};
 use super::acceptor::{Acceptor, Budget, Taken};
 use super::connection::{Connection, Desk, Progress};
 use super::table::{Table, Token};
@@ -27,6 +27,7 @@ pub struct Worker<'a> {
     epoll_counters: EpollCounters,
     listeners: &'a Listeners,
     stop: &'a Stop,
+    linger: Linger,
     grace: Duration,
     /// Set once stopped: when the last connections are cut.
     deadline: Option<Instant>,
@@ -59,6 +60,7 @@ impl<'a> Worker<'a> {
             epoll_counters: context.counters.claim_epoll(number),
             listeners,
             stop,
+            linger: Linger::new(context.linger),
             grace: context.grace,
             deadline: None,
         })
@@ -69,9 +71,19 @@ impl<'a> Worker<'a> {
     /// # Errors
     /// What epoll_wait reports, which for a valid epoll is nothing.
     pub fn run(mut self) -> io::Result<()> {
+        if self.linger.is_on() {
+            precise_sleep();
+        }
         loop {
             let timeout = self.timeout();
+            if let Some(span) = self.linger.next()
+                && self.unfinished.is_empty()
+            {
+                // Nobody waits meanwhile, so nothing that comes wakes this thread; the wait then finds it all.
+                std::thread::sleep(span);
+            }
             self.epoll.wait(&mut self.events, timeout)?;
+            self.linger.brought(self.events.len());
             self.epoll_counters.waited(self.events.len());
             let mut useful = false;
             let mut stopped = false;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sys::uring::{Buffer, Completion, Descriptor, Received, Ring, Setup};
 use telemetry::counters::{ClosedReason, WorkerCounters};
 
-use super::super::{Context, Listeners, Stop, judge_close};
+use super::super::{Context, Linger, Listeners, Stop, judge_close, precise_sleep};
 use super::acceptor::{Acceptor, Budget};
 use super::table::Table;
 
@@ -26,6 +26,8 @@ const BUFFERS_MAX: u16 = 256;
 const BUFFERS_MIN: u16 = 16;
 /// What the buffers may take in all, as long as there are more than the fewest.
 const BUFFER_MEMORY_BYTES: u32 = 4 << 20;
+/// Completions that end a linger early: half as many as there are buffers, so that these do not run out.
+const GATHERED_MAX: usize = BUFFERS_MAX as usize / 2;
 /// The most connections of one worker: the kernel sets eight bytes aside for each.
 const CONNECTIONS_MAX: usize = 1 << 18;
 
@@ -53,6 +55,7 @@ struct Worker<'a> {
     overcounted: u64,
     counters: WorkerCounters,
     listeners: &'a Listeners,
+    linger: Linger,
     grace: Duration,
     /// Set once stopped: when the last connections are cut.
     deadline: Option<Instant>,
@@ -70,6 +73,10 @@ pub fn run(
     budget: &Budget,
     stop: &Stop,
 ) -> io::Result<()> {
+    let linger = Linger::new(context.linger);
+    if linger.is_on() {
+        precise_sleep();
+    }
     let buffer_bytes = u32::try_from(context.read_buffer_bytes.get()).unwrap_or(u32::MAX);
     let buffers = buffers_of(buffer_bytes);
     let mut ring = Ring::new(&Setup {
@@ -98,6 +105,7 @@ pub fn run(
         overcounted: 0,
         counters: context.counters.claim(),
         listeners,
+        linger,
         grace: context.grace,
         deadline: None,
     };
@@ -115,11 +123,13 @@ fn buffers_of(buffer_bytes: u32) -> u16 {
 impl Worker<'_> {
     fn serve(mut self) -> io::Result<()> {
         loop {
-            let timeout = self.timeout();
-            self.ring.wait(1, Duration::ZERO, timeout)?;
+            self.wait()?;
+            let mut completions = 0;
             while let Some(completion) = self.ring.next_completion()? {
+                completions += 1;
                 self.on_completion(completion)?;
             }
+            self.linger.brought(completions);
             self.echo()?;
             self.finish()?;
             self.rearm()?;
@@ -130,6 +140,24 @@ impl Worker<'_> {
                 return self.close_all();
             }
         }
+    }
+
+    /// Submits the replies, and waits for what comes next.
+    #[inline]
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = self.timeout();
+        let Some(span) = self.linger.next() else {
+            return self.ring.wait(1, Duration::ZERO, timeout);
+        };
+        if self.ring.can_gather() {
+            // Each connection may have one message under way, so there is no use in waiting for more.
+            let want = self.table.len().clamp(1, GATHERED_MAX) as u32;
+            return self.ring.wait(want, span, timeout);
+        }
+        // An older kernel: what is to be sent goes out, and then both sleep.
+        self.ring.wait(0, Duration::ZERO, Some(Duration::ZERO))?;
+        std::thread::sleep(span);
+        self.ring.wait(1, Duration::ZERO, timeout)
     }
 
     /// How long to wait for completions: not at all while receives are to be armed, else until a pause or the grace
