@@ -344,13 +344,14 @@ mod tests {
             "",
         ]);
         assert!(config.max_connections.is_none() && config.listen.send_buffer_bytes.is_none());
-        assert!(config.cpus.is_none() && config.listen.sockets.is_none());
+        assert!(config.cpus.is_none());
     }
 
     #[test]
     fn each_worker_gets_a_socket_with_reuseport() {
-        let config = config(&["--accept", "reuseport", "--workers", "3"]);
-        assert_eq!(config.listen.sockets.map(NonZeroUsize::get), Some(3));
+        let sockets = |how: &str| config(&["--accept", how, "--workers", "3"]).listen.sockets;
+        assert_eq!(sockets("reuseport").map(NonZeroUsize::get), Some(3));
+        assert_eq!(sockets("shared"), None);
     }
 
     #[test]
