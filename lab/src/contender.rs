@@ -351,8 +351,13 @@ mod tests {
         let mine = Contender::parse("name=mine,echo=a:1").unwrap();
         let own = std::slice::from_ref(&mine);
         assert_eq!(
-            names(&["all"], own).unwrap(),
+            names(&["engines", "own"], own).unwrap(),
             ["epoll", "tokio", "threads", "mine"]
+        );
+        let all = names(&["all"], own).unwrap();
+        assert!(
+            all.starts_with(&["epoll", "tokio", "threads"].map(str::to_owned))
+                && all.ends_with(&["mine".to_owned()])
         );
         assert_eq!(names(&["own"], own).unwrap(), ["mine"]);
         assert_eq!(names(&["mine", "epoll"], own).unwrap(), ["mine", "epoll"]);

@@ -62,8 +62,8 @@ fn serve(mut stream: TcpStream, lie: Lie, replies: &AtomicU64, started: Instant)
         let number = replies.fetch_add(1, Ordering::Relaxed) + 1;
         match lie {
             Lie::Honest => {}
-            Lie::WrongBytes if number % 100 == 0 => buffer[read / 2] ^= 1,
-            Lie::Drops if number % 1_000 == 0 => continue,
+            Lie::WrongBytes if number.is_multiple_of(100) => buffer[read / 2] ^= 1,
+            Lie::Drops if number.is_multiple_of(1_000) => continue,
             Lie::WrongBytes | Lie::Drops => {}
             Lie::Stalls => {
                 let into_second = Duration::from_nanos(u64::from(started.elapsed().subsec_nanos()));
