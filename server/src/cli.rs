@@ -227,9 +227,8 @@ fn engine() -> impl TypedValueParser<Value = &'static Engine> {
         .iter()
         .chain(YARDSTICKS)
         .map(|engine| PossibleValue::new(engine.name).help(engine.summary));
-    PossibleValuesParser::new(values).try_map(|name| {
-        engine::find(&name).ok_or_else(|| format!("there is no engine `{name}`"))
-    })
+    PossibleValuesParser::new(values)
+        .try_map(|name| engine::find(&name).ok_or_else(|| format!("there is no engine `{name}`")))
 }
 
 /// An address, or none.
