@@ -14,23 +14,25 @@
 use std::io;
 use std::marker::PhantomData;
 use std::num::NonZeroU32;
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use io_uring::types::{CancelBuilder, Fixed};
-use io_uring::{EnterFlags, IoUring, cqueue, opcode, squeue};
+use io_uring::{EnterFlags, IoUring, opcode, squeue};
 
 mod batch;
 mod buffers;
 mod completion;
 mod enter;
+mod operations;
 mod probe;
+mod reading;
 #[cfg(test)]
 mod tests;
 
 pub use buffers::Buffer;
 pub use completion::{Completion, Descriptor, Received};
+pub use operations::GATHERED_MAX;
 pub use probe::{Refusal, probe};
 
 use batch::Batch;
@@ -44,8 +46,6 @@ pub const ADOPTED_MAX: u32 = 8;
 const SLOTS_MAX: u32 = 1 << 20;
 /// How long dropping a ring waits for the kernel to let go of its memory.
 const DROP_WAIT: Duration = Duration::from_secs(2);
-/// The most buffers in one [`Ring::send`] (UIO_MAXIOV).
-pub const GATHERED_MAX: usize = 1024;
 
 /// How large a ring is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,12 +91,43 @@ pub struct Ring {
     one_thread: PhantomData<*const ()>,
 }
 
+/// A ring that no thread uses yet, so that what can fail is over before threads are started.
+pub struct Prepared(Ring);
+
+// SAFETY: the kernel binds a ring to the thread that enables it, which `start` does, and until then nobody can queue
+// anything. The pointers within lead to memory that the ring alone owns.
+unsafe impl Send for Prepared {}
+
+impl Prepared {
+    /// A ring of this size.
+    ///
+    /// # Errors
+    /// `InvalidInput` for sizes that no kernel takes; else what the kernel reports. [`probe`] explains refusals.
+    pub fn new(setup: &Setup) -> io::Result<Prepared> {
+        Ring::prepare(setup).map(Prepared)
+    }
+
+    /// Gives the ring to the calling thread for good.
+    ///
+    /// # Errors
+    /// What the kernel reports.
+    pub fn start(mut self) -> io::Result<Ring> {
+        self.0.io.submitter().register_enable_rings()?;
+        self.0.gate = Gate::registered(&self.0.io);
+        Ok(self.0)
+    }
+}
+
 impl Ring {
     /// A ring of this size for the calling thread.
     ///
     /// # Errors
-    /// `InvalidInput` for sizes that no kernel takes; else what the kernel reports. [`probe`] explains refusals.
+    /// As [`Prepared::new`].
     pub fn new(setup: &Setup) -> io::Result<Ring> {
+        Prepared::new(setup)?.start()
+    }
+
+    fn prepare(setup: &Setup) -> io::Result<Ring> {
         if !setup.buffers.is_power_of_two() || setup.buffers > BUFFERS_MAX || setup.buffer_bytes == 0 {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -110,7 +141,6 @@ impl Ring {
         let places = setup.connections.clamp(1, SLOTS_MAX - ADOPTED_MAX);
         io.submitter().register_files_sparse(ADOPTED_MAX + places)?;
         enter::set_allocation_range(&io, ADOPTED_MAX, places)?;
-        let gate = Gate::new(&io);
         let buffers = BufferRing::new(&io, setup.buffers, setup.buffer_bytes)?;
         let no_iowait = if io.params().is_feature_no_iowait() {
             EnterFlags::NO_IOWAIT
@@ -119,8 +149,8 @@ impl Ring {
         };
         Ok(Ring {
             batch: Batch::new(setup.buffers, io.params().sq_entries()),
+            gate: Gate::new(&io),
             io,
-            gate,
             number: next_number(),
             buffers,
             slots: vec![Slot::default(); ADOPTED_MAX as usize],
@@ -136,198 +166,6 @@ impl Ring {
     /// Whether [`Ring::wait`] can gather (Linux 6.12).
     pub fn can_gather(&self) -> bool {
         self.io.params().is_feature_min_timeout()
-    }
-
-    /// Puts an open file of the process into the ring's table; the ring holds it on its own from then on.
-    ///
-    /// # Errors
-    /// `StorageFull` when [`ADOPTED_MAX`] were adopted already; else what the kernel reports.
-    pub fn adopt(&mut self, fd: BorrowedFd<'_>) -> io::Result<Descriptor> {
-        if self.adopted == ADOPTED_MAX {
-            return Err(io::Error::new(
-                io::ErrorKind::StorageFull,
-                format!("a ring adopts at most {ADOPTED_MAX} descriptors"),
-            ));
-        }
-        let slot = self.adopted;
-        self.io
-            .submitter()
-            .register_files_update(slot, &[fd.as_raw_fd()])?;
-        self.adopted += 1;
-        Ok(Descriptor {
-            ring: self.number,
-            slot,
-        })
-    }
-
-    /// Tells once when the descriptor is readable ([`Completion::Readable`]).
-    ///
-    /// # Errors
-    /// As [`Ring::send`].
-    pub fn watch(&mut self, descriptor: &Descriptor) -> io::Result<()> {
-        self.own(descriptor);
-        let slot = descriptor.slot;
-        let entry = opcode::PollAdd::new(Fixed(slot), libc::POLLIN as u32).build();
-        self.start(entry, Identity::of(Kind::Watch, slot))
-    }
-
-    /// Accepts one connection from a listening socket, or, with `many`, one after the other until told to stop
-    /// ([`Completion::Accepted`]). Of several rings that wait for one socket, the one that has waited longest gets the
-    /// connection; an accept of `many` never gives its turn away.
-    ///
-    /// # Errors
-    /// As [`Ring::send`].
-    pub fn accept(&mut self, listener: &Descriptor, many: bool) -> io::Result<()> {
-        self.own(listener);
-        let slot = listener.slot;
-        let entry = if many {
-            opcode::AcceptMulti::new(Fixed(slot))
-                .allocate_file_index(true)
-                .build()
-        } else {
-            opcode::Accept::new(Fixed(slot), std::ptr::null_mut(), std::ptr::null_mut())
-                .file_index(Some(io_uring::types::DestinationSlot::auto_target()))
-                .build()
-        };
-        self.start(entry, Identity::of(Kind::Accept, slot))
-    }
-
-    /// Ends an accept; its last completion says so (`Interrupted`).
-    ///
-    /// # Errors
-    /// As [`Ring::send`].
-    pub fn stop_accepting(&mut self, listener: &Descriptor) -> io::Result<()> {
-        self.own(listener);
-        self.cancel(Identity::of(Kind::Accept, listener.slot))
-    }
-
-    /// Receives until the end, an error, or [`Ring::stop_receiving`] ([`Completion::Received`]). One at a time: of two
-    /// on one connection nobody could say whose bytes came first.
-    ///
-    /// # Errors
-    /// As [`Ring::send`].
-    #[inline]
-    pub fn receive(&mut self, socket: &Descriptor) -> io::Result<()> {
-        self.own(socket);
-        let entry = opcode::RecvMulti::new(Fixed(socket.slot), GROUP).build();
-        self.start(entry, Identity::of(Kind::Receive, socket.slot))
-    }
-
-    /// Ends a receive. What it had received before still comes; its last completion says [`Received::Stopped`], unless
-    /// something else ended it first.
-    ///
-    /// # Errors
-    /// As [`Ring::send`].
-    pub fn stop_receiving(&mut self, socket: &Descriptor) -> io::Result<()> {
-        self.own(socket);
-        self.cancel(Identity::of(Kind::Receive, socket.slot))
-    }
-
-    /// The bytes of a buffer.
-    #[inline]
-    pub fn bytes(&self, buffer: &Buffer) -> &[u8] {
-        assert_eq!(buffer.ring, self.number, "a buffer of another ring");
-        self.buffers.bytes(buffer)
-    }
-
-    /// How many buffers are on offer now. Those of sends that were not submitted yet, or not settled, are not.
-    pub fn buffers_on_offer(&self) -> usize {
-        self.buffers.on_offer()
-    }
-
-    /// Puts a buffer back on offer.
-    #[inline]
-    pub fn give_back(&mut self, buffer: Buffer) {
-        assert_eq!(buffer.ring, self.number, "a buffer of another ring");
-        self.buffers.offer(buffer.id);
-        self.buffers.publish();
-    }
-
-    /// Sends what the buffers hold, in order, as far as the socket takes it at once; the buffers go back on offer by
-    /// themselves. Only what was not sent is reported ([`Completion::Unsent`]), and before the [`Ring::next_completion`] after
-    /// the next [`Ring::wait`] says `None`: do not send on the same socket again before that, or bytes may overtake
-    /// others. At most [`GATHERED_MAX`] buffers.
-    ///
-    /// # Errors
-    /// When the kernel takes no more operations in, for want of memory. The buffers are lost to the ring then.
-    #[inline]
-    pub fn send(&mut self, socket: &Descriptor, buffers: &mut Vec<Buffer>) -> io::Result<()> {
-        self.own(socket);
-        for buffer in buffers.iter() {
-            assert_eq!(buffer.ring, self.number, "a buffer of another ring");
-        }
-        // Room first: once in the batch, an entry must be in the queue before the next submission.
-        if self.io.submission().is_full() || !self.batch.has_room(buffers.len()) {
-            self.flush()?;
-        }
-        let entry = match buffers.as_slice() {
-            [] => return Ok(()),
-            [buffer] => self.batch.single(socket.slot, buffer, &self.buffers),
-            gathered => self.batch.gathered(socket.slot, gathered, &self.buffers),
-        };
-        buffers.clear();
-        self.slots[socket.slot as usize].operations += 1;
-        self.push(&entry)
-    }
-
-    /// Sends all of `memory`, waiting for room as long as it takes ([`Completion::Sent`] gives the
-    /// memory back).
-    ///
-    /// # Errors
-    /// As [`Ring::send`].
-    pub fn send_all(&mut self, socket: &Descriptor, memory: Vec<u8>) -> io::Result<()> {
-        self.own(socket);
-        let length = u32::try_from(memory.len()).unwrap_or(u32::MAX);
-        let pointer = memory.as_ptr();
-        let place = match self.lent_free.pop() {
-            Some(place) => place,
-            None => {
-                self.lent.push(None);
-                self.lent.len() as u32 - 1
-            }
-        };
-        // The vector's memory does not move when the vector does, and nobody reaches it here until the completion.
-        self.lent[place as usize] = Some((socket.slot, memory));
-        let entry = opcode::Send::new(Fixed(socket.slot), pointer, length)
-            .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
-            .build();
-        let identity = Identity {
-            kind: Kind::SendAll,
-            slot: socket.slot,
-            number: place,
-        };
-        self.start(entry, identity)
-    }
-
-    /// Closes a descriptor. What is under way on it is ended first, and its completions are swallowed; when the last
-    /// one was read, the next submission closes the socket and frees its place.
-    ///
-    /// # Errors
-    /// As [`Ring::send`].
-    pub fn close(&mut self, descriptor: Descriptor) -> io::Result<()> {
-        self.own(&descriptor);
-        let slot = descriptor.slot;
-        let state = &mut self.slots[slot as usize];
-        state.closing = true;
-        if state.operations == 0 {
-            return self.close_slot(slot);
-        }
-        for kind in [Kind::Accept, Kind::Receive, Kind::Watch] {
-            let adopted = slot < ADOPTED_MAX;
-            if adopted || kind == Kind::Receive {
-                self.cancel(Identity::of(kind, slot))?;
-            }
-        }
-        for place in 0..self.lent.len() {
-            if matches!(&self.lent[place], Some((owner, _)) if *owner == slot) {
-                self.cancel(Identity {
-                    kind: Kind::SendAll,
-                    slot,
-                    number: place as u32,
-                })?;
-            }
-        }
-        Ok(())
     }
 
     /// Submits what was asked for, and waits until `want` completions are there (at least one). With `gather`, one is
@@ -359,185 +197,6 @@ impl Ring {
                 _ => Err(error),
             },
         }
-    }
-
-    /// The next completion, or `None` when all have been read.
-    ///
-    /// # Errors
-    /// When the kernel cannot hand over completions that it had put aside.
-    #[inline]
-    pub fn next_completion(&mut self) -> io::Result<Option<Completion>> {
-        loop {
-            let entry = self.io.completion().next();
-            if let Some(entry) = entry {
-                if let Some(completion) = self.read(&entry)? {
-                    return Ok(Some(completion));
-                }
-            } else if self.io.submission().cq_overflow() {
-                // The queue was too short; the kernel moves the rest in when it is asked to.
-                let waiting = Waiting {
-                    want: 0,
-                    gather_micros: 0,
-                    timeout: None,
-                    flags: EnterFlags::empty(),
-                };
-                self.gate.enter(0, Some(waiting))?;
-            } else {
-                self.settle()?;
-                return Ok(None);
-            }
-        }
-    }
-
-    #[inline]
-    fn read(&mut self, entry: &cqueue::Entry) -> io::Result<Option<Completion>> {
-        let Identity { kind, slot, number } = Identity::unpack(entry.user_data());
-        let result = entry.result();
-        let more = cqueue::more(entry.flags());
-        if !more && !matches!(kind, Kind::Send | Kind::Aside) {
-            self.under_way -= 1;
-            self.end_operation(slot)?;
-        }
-        let closing = self.slots.get(slot as usize).is_some_and(|slot| slot.closing);
-        Ok(match kind {
-            Kind::Receive => {
-                let received = self.read_received(entry, result);
-                match received {
-                    Received::Bytes(buffer) if closing => {
-                        self.give_back(buffer);
-                        None
-                    }
-                    _ if closing => None,
-                    received => Some(Completion::Received { slot, received, more }),
-                }
-            }
-            Kind::Accept => {
-                let result = self.read_accepted(result);
-                match result {
-                    Ok(descriptor) if closing => {
-                        self.close(descriptor)?;
-                        None
-                    }
-                    _ if closing => None,
-                    result => Some(Completion::Accepted {
-                        listener: slot,
-                        result,
-                        more,
-                    }),
-                }
-            }
-            Kind::Send => (!closing).then(|| self.read_unsent(slot, number, result)),
-            Kind::SendAll => {
-                let lent = self.lent.get_mut(number as usize).and_then(Option::take);
-                self.lent_free.push(number);
-                let memory = lent.map(|(_, memory)| memory).unwrap_or_default();
-                (!closing).then(|| Completion::Sent {
-                    slot,
-                    memory,
-                    result: to_result(result),
-                })
-            }
-            Kind::Watch => (!closing && result > 0).then_some(Completion::Readable { slot }),
-            Kind::Aside => None,
-        })
-    }
-
-    #[inline]
-    fn read_received(&mut self, entry: &cqueue::Entry, result: i32) -> Received {
-        if let Some(id) = cqueue::buffer_select(entry.flags()) {
-            self.buffers.taken();
-            let buffer = Buffer {
-                ring: self.number,
-                id,
-                bytes: self.buffers.clamp(result),
-            };
-            if buffer.bytes > 0 {
-                return Received::Bytes(buffer);
-            }
-            self.give_back(buffer);
-        }
-        match result.wrapping_neg() {
-            0 => Received::End,
-            libc::ENOBUFS => Received::NoBuffers,
-            libc::ECANCELED => Received::Stopped,
-            errno => Received::Failed(io::Error::from_raw_os_error(errno)),
-        }
-    }
-
-    fn read_accepted(&mut self, result: i32) -> io::Result<Descriptor> {
-        match to_result(result) {
-            Ok(slot) => {
-                if slot >= self.slots.len() {
-                    self.slots.resize(slot + 1, Slot::default());
-                }
-                self.slots[slot] = Slot::default();
-                Ok(Descriptor {
-                    ring: self.number,
-                    slot: slot as u32,
-                })
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => {
-                Err(io::ErrorKind::Interrupted.into())
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn read_unsent(&mut self, slot: u32, number: u32, result: i32) -> Completion {
-        let (mut skip, error) = match to_result(result) {
-            Ok(sent) => (sent, io::ErrorKind::WouldBlock.into()),
-            Err(error) => (0, error),
-        };
-        let mut rest = Vec::new();
-        for part in self.batch.parts_of(number) {
-            let buffer = Buffer {
-                ring: self.number,
-                id: part.id,
-                bytes: part.bytes,
-            };
-            // The send has ended and its buffers are not yet on offer: nobody else touches them.
-            let bytes = self.buffers.bytes(&buffer);
-            let from = skip.min(bytes.len());
-            skip -= from;
-            rest.extend_from_slice(&bytes[from..]);
-        }
-        Completion::Unsent { slot, rest, error }
-    }
-
-    /// Every completion of what was submitted has been read: the sends among it are over.
-    #[inline]
-    fn settle(&mut self) -> io::Result<()> {
-        let Ring {
-            batch,
-            buffers,
-            slots,
-            ..
-        } = self;
-        let mut closing = Vec::new();
-        batch.settle(
-            |id| buffers.offer(id),
-            |slot| {
-                let state = &mut slots[slot as usize];
-                state.operations -= 1;
-                if state.closing && state.operations == 0 {
-                    closing.push(slot);
-                }
-            },
-        );
-        buffers.publish();
-        for slot in closing {
-            self.close_slot(slot)?;
-        }
-        Ok(())
-    }
-
-    fn end_operation(&mut self, slot: u32) -> io::Result<()> {
-        let state = &mut self.slots[slot as usize];
-        state.operations -= 1;
-        if state.closing && state.operations == 0 {
-            self.close_slot(slot)?;
-        }
-        Ok(())
     }
 
     fn close_slot(&mut self, slot: u32) -> io::Result<()> {
@@ -659,6 +318,7 @@ fn build(setup: &Setup) -> io::Result<IoUring> {
         .setup_defer_taskrun()
         .setup_coop_taskrun()
         .setup_submit_all()
+        .setup_r_disabled()
         .setup_clamp()
         .setup_cqsize(setup.completions.max(setup.submissions).max(2))
         .dontfork();
@@ -685,8 +345,4 @@ fn next_number() -> NonZeroU32 {
     static LAST: AtomicU32 = AtomicU32::new(0);
     let number = LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
     NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
-}
-
-fn to_result(result: i32) -> io::Result<usize> {
-    usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(result.wrapping_neg()))
 }

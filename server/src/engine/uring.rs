@@ -42,14 +42,17 @@ fn probe() -> Result<(), String> {
 
 fn serve(context: Context, listeners: Listeners, stop: Arc<Stop>) -> io::Result<()> {
     let budget = Budget::new(context.max_connections, sys::limits::descriptor_limit()?.soft);
+    // Everything that can fail is made before the first thread runs.
+    let rings = (0..context.workers.get())
+        .map(|_| worker::prepare(&context, &budget))
+        .collect::<io::Result<Vec<_>>>()?;
     std::thread::scope(|scope| {
         let mut outcome = Ok(());
         let mut threads = Vec::with_capacity(context.workers.get());
-        for number in 0..context.workers.get() {
+        for (number, ring) in rings.into_iter().enumerate() {
             let (context, listeners, budget, stop) = (&context, &listeners, &budget, &*stop);
-            // The kernel lets a ring be used by the thread alone that made it, so workers are made where they run.
             let run = move || {
-                let ended = worker::run(number, context, listeners, budget, stop);
+                let ended = worker::run(ring, number, context, listeners, budget, stop);
                 // A worker ends early only when it cannot go on. Then the others end too: a server that silently lost
                 // some of its workers would be measured as if it had them.
                 stop.raise();

@@ -52,6 +52,10 @@ impl Contender {
             // Signals come at any instruction and in any call: more often than anyone would sample a real server.
             let name = format!("{}-profiled", engine.name);
             all.push(Contender::ours(&name, engine.name, &["--profile-hz", "997"]));
+            if matches!(engine.name, "epoll" | "uring") {
+                let name = format!("{}-linger", engine.name);
+                all.push(Contender::ours(&name, engine.name, &["--linger", "300us"]));
+            }
             if engine.name != "epoll" {
                 let name = format!("{}-shared", engine.name);
                 all.push(Contender::ours(&name, engine.name, &["--accept", "shared"]));

@@ -31,8 +31,16 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    /// Registers the ring's descriptor with this thread; where the kernel cannot, the descriptor itself serves.
+    /// By the ring's descriptor.
     pub(super) fn new(ring: &IoUring) -> Gate {
+        Gate {
+            number: ring.as_raw_fd(),
+            flags: EnterFlags::empty(),
+        }
+    }
+
+    /// Registers the ring's descriptor with this thread; where the kernel cannot, the descriptor itself serves.
+    pub(super) fn registered(ring: &IoUring) -> Gate {
         let descriptor = ring.as_raw_fd();
         let mut update = Update {
             offset: u32::MAX,
@@ -55,10 +63,7 @@ impl Gate {
                 flags: EnterFlags::REGISTERED_RING,
             }
         } else {
-            Gate {
-                number: descriptor,
-                flags: EnterFlags::empty(),
-            }
+            Gate::new(ring)
         }
     }
 
@@ -82,8 +87,7 @@ impl Gate {
                 1,
             )
         };
-        self.number = ring.as_raw_fd();
-        self.flags = EnterFlags::empty();
+        *self = Gate::new(ring);
     }
 
     /// Submits `submissions` entries, and with `waiting` also waits as it says.

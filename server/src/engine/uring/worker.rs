@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use sys::uring::{Buffer, Completion, Descriptor, Received, Ring, Setup};
+use sys::uring::{Buffer, Completion, Descriptor, Prepared, Received, Ring, Setup};
 use telemetry::counters::{ClosedReason, WorkerCounters};
 
 use super::super::{Context, Linger, Listeners, Stop, judge_close, precise_sleep};
@@ -61,12 +61,28 @@ struct Worker<'a> {
     deadline: Option<Instant>,
 }
 
+/// A ring for one worker.
+///
+/// # Errors
+/// What the kernel reports.
+pub fn prepare(context: &Context, budget: &Budget) -> io::Result<Prepared> {
+    let buffer_bytes = u32::try_from(context.read_buffer_bytes.get()).unwrap_or(u32::MAX);
+    Prepared::new(&Setup {
+        submissions: SUBMISSIONS,
+        completions: COMPLETIONS,
+        connections: budget.limit().min(CONNECTIONS_MAX) as u32,
+        buffers: buffers_of(buffer_bytes),
+        buffer_bytes,
+    })
+}
+
 /// Serves on the calling thread until the stop flag is raised and every connection is closed, or the grace period is
 /// over.
 ///
 /// # Errors
-/// What the ring reports: that it cannot be made, or has lost completions.
+/// What the ring reports: that it cannot be started, or has lost completions.
 pub fn run(
+    ring: Prepared,
     number: usize,
     context: &Context,
     listeners: &Listeners,
@@ -77,15 +93,7 @@ pub fn run(
     if linger.is_on() {
         precise_sleep();
     }
-    let buffer_bytes = u32::try_from(context.read_buffer_bytes.get()).unwrap_or(u32::MAX);
-    let buffers = buffers_of(buffer_bytes);
-    let mut ring = Ring::new(&Setup {
-        submissions: SUBMISSIONS,
-        completions: COMPLETIONS,
-        connections: budget.limit().min(CONNECTIONS_MAX) as u32,
-        buffers,
-        buffer_bytes,
-    })?;
+    let mut ring = ring.start()?;
     let stop_descriptor = ring.adopt(stop.as_fd())?;
     ring.watch(&stop_descriptor)?;
     let listener = ring.adopt(listeners.of_worker(number).as_fd())?;
@@ -96,9 +104,9 @@ pub fn run(
         stop,
         stop_slot: stop_descriptor.slot(),
         table: Table::default(),
-        outgoing: Vec::with_capacity(buffers.into()),
+        outgoing: Vec::with_capacity(BUFFERS_MAX.into()),
         scattered: false,
-        gathered: Vec::with_capacity(buffers.into()),
+        gathered: Vec::with_capacity(BUFFERS_MAX.into()),
         waiting: HashMap::new(),
         finished: Vec::new(),
         unarmed: Vec::new(),
