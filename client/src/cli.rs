@@ -163,7 +163,7 @@ const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The flag, its value, and what to write instead.
 pub fn parse(arguments: Vec<OsString>) -> Result<Option<Config>, Failure> {
     match Args::try_parse_from(arguments) {
-        Ok(args) => validate(args).map(Some),
+        Ok(args) => validate(args.without_empty()).map(Some),
         Err(error) if error.use_stderr() => {
             let text = error.render().to_string();
             Err(Failure::input(text.trim_start_matches("error: ").trim_end()))
@@ -173,6 +173,22 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Option<Config>, Failure> {
             let _ = help.print();
             Ok(None)
         }
+    }
+}
+
+impl Args {
+    /// An empty value counts as none: that is how compose files pass a variable that nobody has set.
+    fn without_empty(mut self) -> Args {
+        for value in [
+            &mut self.pace,
+            &mut self.rate,
+            &mut self.threads,
+            &mut self.sources,
+            &mut self.cpus,
+        ] {
+            value.take_if(|text| text.is_empty());
+        }
+        self
     }
 }
 

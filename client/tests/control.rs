@@ -252,3 +252,30 @@ fn a_refused_target_is_an_event_too() {
     }
     assert_eq!(client.end().0.code(), Some(2));
 }
+
+#[test]
+fn a_server_that_accepts_slowly_gets_all_its_connections() {
+    // Room for two or three that wait: nearly every first attempt is dropped.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    socket.bind(&any.into()).unwrap();
+    socket.listen(1).unwrap();
+    let listener = std::net::TcpListener::from(socket);
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        // Each is kept until the client is done with all.
+        let streams: Vec<_> = (0..30).map(|_| listener.accept().unwrap().0).collect();
+        for mut stream in streams {
+            std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        }
+    });
+    let mut client = Running::start(&format!("--control|--target|{address}|--connections|30"));
+    match hear(&client) {
+        Event::Ready { connections, .. } => assert_eq!(connections, 30),
+        other => panic!("{other:?}"),
+    }
+    client.say(r#"{"command":"finish"}"#);
+    assert_eq!(hear_totals(&client).connections, 30);
+    assert_eq!(client.end().0.code(), Some(0));
+    server.join().unwrap();
+}

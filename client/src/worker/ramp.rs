@@ -1,8 +1,7 @@
 //! The ramp: a thread's connections are opened, some at a time, none of them blocking.
 //!
 //! A server that accepts more slowly than we connect lets its queue run full, and the kernel then drops attempts. It
-//! tries again after a second by itself; we give up such an attempt earlier and make a new one, at first after
-//! a quarter of a second.
+//! tries again after a second by itself; we give up such an attempt earlier and make a new one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -22,7 +21,9 @@ use crate::plan;
 
 /// Attempts under way at a time and thread: well below the queue of listeners that know no better (128 by tradition).
 const UNDER_WAY: usize = 64;
-/// How long the first attempt of a connection is given; each further one has four times as long.
+/// How long an attempt is given on loopback, where an answer comes at once or not at all.
+const LOOPBACK_PATIENCE: Nanos = SECOND / 10;
+/// How long a connection's first attempt is given elsewhere; each further one has twice as long, as the way may be far.
 const FIRST_PATIENCE: Nanos = SECOND / 4;
 
 /// An attempt under way.
@@ -69,11 +70,15 @@ impl Worker {
                 if opening > now {
                     break;
                 }
+                let patience = match self.setup.target.ip().is_loopback() {
+                    true => LOOPBACK_PATIENCE,
+                    false => FIRST_PATIENCE,
+                };
                 let attempt = Attempt {
                     slot: next,
                     first: now,
-                    until: now + FIRST_PATIENCE.min(self.setup.timeout),
-                    patience: FIRST_PATIENCE,
+                    until: now + patience.min(self.setup.timeout),
+                    patience,
                 };
                 next += 1;
                 opening = Nanos::MAX;
@@ -143,7 +148,9 @@ impl Worker {
             };
             match opened {
                 Ok(()) => {
-                    attempt.patience *= 4;
+                    if !self.setup.target.ip().is_loopback() {
+                        attempt.patience *= 2;
+                    }
                     attempt.until = (now + attempt.patience).min(limit);
                     under_way.push_back(attempt);
                 }
