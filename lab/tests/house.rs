@@ -3,6 +3,9 @@
 //! Each rule is a function from a file's path and text to complaints, so that the last test can show that each one
 //! does complain.
 
+// Helpers of a test may unwrap, as the test itself may.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -80,11 +83,9 @@ fn has_no_unsafe(source: &Source) -> Vec<String> {
     if source.path.starts_with("sys/") {
         return vec![];
     }
-    complain(source, |line| {
-        ["unsafe {", "unsafe fn", "unsafe impl"]
-            .iter()
-            .any(|word| line.contains(word))
-    })
+    // Put together here, or this line would complain about itself.
+    let words = ["{", "fn", "impl"].map(|what| ["unsafe", what].join(" "));
+    complain(source, |line| words.iter().any(|word| line.contains(word)))
 }
 
 fn imports_allowed_crates(source: &Source) -> Vec<String> {
