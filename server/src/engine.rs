@@ -65,7 +65,10 @@ pub const YARDSTICKS: &[Engine] = &[bare::ENGINE];
 
 /// The engine or yardstick of this name.
 pub fn find(name: &str) -> Option<&'static Engine> {
-    ENGINES.iter().chain(YARDSTICKS).find(|engine| engine.name == name)
+    ENGINES
+        .iter()
+        .chain(YARDSTICKS)
+        .find(|engine| engine.name == name)
 }
 
 /// What every engine is given, the same for all. `TCP_NODELAY` and `SO_SNDBUF` are not here: the caller sets them on
