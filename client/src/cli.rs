@@ -249,6 +249,11 @@ fn pace(args: &Args) -> Result<Pace, Failure> {
         .pace
         .as_deref()
         .unwrap_or(if args.rate.is_some() { "open" } else { "closed" });
+    // Looked at also where it has no effect: a slip of the pen is never ignored.
+    let arrivals = args
+        .arrivals
+        .parse::<Arrivals>()
+        .map_err(|error| Failure::input(format!("--arrivals: {error}")))?;
     match (pace, &args.rate) {
         ("closed", None) => {
             let think_time = duration("think-time", &args.think_time, Duration::ZERO)?;
@@ -263,10 +268,7 @@ fn pace(args: &Args) -> Result<Pace, Failure> {
         )),
         ("open", Some(rate)) => Ok(Pace::Open {
             rate_per_second: rate_per_second(rate)?,
-            arrivals: args
-                .arrivals
-                .parse::<Arrivals>()
-                .map_err(|error| Failure::input(format!("--arrivals: {error}")))?,
+            arrivals,
         }),
         ("open", None) => Err(Failure::input(
             "--pace open needs a rate: add --rate N, such as --rate 10000",

@@ -57,6 +57,8 @@ impl Hand {
 pub struct Team {
     setup: Setup,
     seed: u64,
+    /// When the first worker was started, and so the ramp.
+    began: Nanos,
     hands: Vec<Hand>,
     inbox: Receiver<Input>,
     slices: u64,
@@ -104,6 +106,7 @@ impl Team {
                 "a thread cannot be started: {error}; use fewer --threads"
             ))
         };
+        let began = setup.clock.now();
         let mut hands = Vec::with_capacity(threads);
         for (number, connections) in plan::connections(setup.all_connections, threads)
             .into_iter()
@@ -132,6 +135,7 @@ impl Team {
         }
         Ok(Team {
             setup,
+            began,
             seed,
             hands,
             inbox,
@@ -147,7 +151,6 @@ impl Team {
     /// # Errors
     /// When a worker cannot go on.
     pub fn ramp(&mut self, progress: &mut Progress) -> Result<Ramp, Failure> {
-        let began = self.setup.clock.now();
         let mut trouble = None;
         self.hear_all(Nanos::MAX, progress, |_, answer| match answer {
             Answer::Ramped(own) => {
@@ -158,7 +161,7 @@ impl Team {
         })?;
         Ok(Ramp {
             connections: self.setup.board.sum(|block| &block.established),
-            seconds: clock::seconds(self.setup.clock.now() - began),
+            seconds: clock::seconds(self.setup.clock.now() - self.began),
             trouble,
         })
     }

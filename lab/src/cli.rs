@@ -93,7 +93,7 @@ pub struct Args {
     cycles: Option<u32>,
     /// Messages per second over all connections, or `auto`: a share of the slowest contender's capacity
     /// [default: the scenario's, auto]
-    #[arg(long, env, value_name = "auto|N")]
+    #[arg(long, env, value_name = "auto|N", allow_hyphen_values = true)]
     rate: Option<String>,
     /// Connections to each contender [default: the scenario's]
     #[arg(long, env, value_name = "N")]

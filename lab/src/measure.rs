@@ -145,6 +145,12 @@ pub fn scrape(url: &str) -> Result<Exposition, String> {
 }
 
 impl Exposition {
+    /// The text as it came.
+    #[cfg(test)]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The sum of all samples of a metric that carry these labels; `None` when there is none.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut sum = None;

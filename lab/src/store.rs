@@ -45,8 +45,11 @@ impl Store {
         let mut text = serde_json::to_vec_pretty(result).context("the result cannot be written as JSON")?;
         text.push(b'\n');
         replace(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-        // Convenience only: a file system without links keeps results too.
-        let _ = self.link_latest();
+        // A result without a run tells nothing; the one before it stays the latest.
+        if !result.runs.is_empty() {
+            // Convenience only: a file system without links keeps results too.
+            let _ = self.link_latest();
+        }
         Ok(())
     }
 

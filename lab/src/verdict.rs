@@ -244,8 +244,15 @@ fn rate_missed(evidence: &Evidence) -> Option<String> {
         (false, true) => all,
         (false, false) => return None,
     };
+    // The server is to blame only when the client kept its times.
+    let why = match client_bound(evidence) {
+        Some(_) => "because the client sent too late: CPU and latency are not those of the offered load.",
+        None => {
+            "so CPU and latency are those of an overloaded server. Offer less (--rate), or give the servers more CPUs."
+        }
+    };
     Some(format!(
-        "only {:.1} % of what was offered was replied to in time, so CPU and latency are those of an overloaded server. Offer less (--rate), or give the servers more CPUs.",
+        "only {:.1} % of what was offered was replied to in time, {why}",
         share * 100.0
     ))
 }

@@ -121,7 +121,7 @@ metrics! {
     RESULT_RESIDENT_BYTES = Gauge "echolab_result_resident_bytes" ["run_id", "scenario", "contender"]
         "Resident memory of the server under load.";
     RESULT_RESPONSE_SECONDS = Gauge "echolab_result_response_seconds"
-        ["run_id", "scenario", "contender", "quantile"] "Response time by quantile.";
+        ["run_id", "scenario", "contender", "percentile"] "Response time by percentile: 50, 90, 99, 99.9, 100.";
     RESULT_RATIO = Gauge "echolab_result_ratio"
         ["run_id", "scenario", "contender", "baseline", "metric", "bound"]
         "Ratio to the baseline: bound is low, median or high.";
