@@ -2,12 +2,12 @@
 //!
 //! Someone else takes the samples ([`Sampler`]; it needs unsafe code, which has no place here): for each, three
 //! registers and a copy of the top of the stack. The [`Profiler`]'s thread turns them into call stacks with the unwind
-//! tables of the program ([`stacks`]), finds the functions' names, and gives what came out to whoever asked.
+//! tables of the program (`stacks`), finds the functions' names, and gives what came out to whoever asked.
 //!
 //! - [`profiler`] runs the sampling: a low rate all the time when wanted, and one recording at a time on demand.
-//! - [`image`], [`stacks`] and [`symbols`] go from registers to function names.
-//! - [`pprof`], [`folded`] and [`flamegraph`] are the formats; [`recording`] makes the first from stacks.
-//! - [`category`] says what a stack was about; it works on profiles of Go programs just as well. [`classifier`] does
+//! - `image`, `stacks` and `symbols` go from registers to function names.
+//! - [`pprof`], [`folded`] and [`flamegraph`] are the formats; `recording` makes the first from stacks.
+//! - [`category`] says what a stack was about; it works on profiles of Go programs just as well. `classifier` does
 //!   the same for addresses, all the time and in little memory.
 //! - [`routes`] are the exporter's pages below `/debug/pprof/`.
 
