@@ -9,7 +9,7 @@
 //! - [`pprof`], [`folded`] and [`flamegraph`] are the formats; `recording` makes the first from stacks.
 //! - [`category`] says what a stack was about; it works on profiles of Go programs just as well. `classifier` does
 //!   the same for addresses, all the time and in little memory.
-//! - [`routes`] are the exporter's pages below `/debug/pprof/`.
+//! - `routes` are the exporter's pages below `/debug/pprof/`.
 
 pub mod category;
 mod classifier;
