@@ -51,7 +51,7 @@ ENV LISTEN=0.0.0.0:8888 METRICS=0.0.0.0:9100
 EXPOSE 8888 9100
 USER 65532:65532
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=2s --timeout=2s --start-period=2s --retries=5 CMD ["/usr/local/bin/server", "healthcheck"]
+HEALTHCHECK --interval=20s --timeout=5s CMD ["/usr/local/bin/server", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/server"]
 
 FROM ${RUNTIME_IMAGE} AS client

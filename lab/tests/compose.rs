@@ -49,8 +49,8 @@ const LOAD: &[(&str, &str)] = &[
     ("PROFILE_HZ", "19"),
 ];
 
-/// Panels that are empty while all is well.
-const EMPTY_WHEN_WELL: &[&str] = &["Accept errors", "Errors"];
+/// What is empty while all is well, or shorter than a scrape at a rate that is given.
+const MAY_BE_EMPTY: &[&str] = &["Accept errors", "Errors", "annotation Calibration"];
 
 /// One test at a time: they measure.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -195,7 +195,7 @@ fn a_run_and_its_dashboards() {
     confined(&project);
     let mut prometheus = Prometheus::on(project.prometheus_port);
     let mut missing: Vec<&str> = CONTENDERS.to_vec();
-    // The machine is noisy, and an honest lab says so: a contender must be ok in one of three runs.
+    // The machine is noisy, and an honest lab says so: a contender must be ok in one of four runs.
     for attempt in 1.. {
         assert_eq!(lab_ends(&project), 0, "{}", project.compose(&["logs", "lab"]));
         // The last scrape, and the last evaluation of the rules.
@@ -217,7 +217,7 @@ fn a_run_and_its_dashboards() {
             .iter()
             .map(|(name, run)| (name, verdicts(run), &run["reasons"]))
             .collect();
-        assert!(attempt < 3, "{missing:?} were never ok: {why:?}");
+        assert!(attempt < 4, "{missing:?} were never ok: {why:?}");
         eprintln!("attempt {attempt}: {why:?}");
         prometheus.start = now();
         project.compose(&["start", "lab"]);
@@ -292,7 +292,7 @@ fn dashboards_agree(prometheus: &Prometheus, result: &Value) {
         let variables = prometheus.variables(&board);
         for query in board.panel_queries().iter().chain(&board.annotation_queries()) {
             asked += 1;
-            let may_be_empty = EMPTY_WHEN_WELL
+            let may_be_empty = MAY_BE_EMPTY
                 .iter()
                 .any(|title| query.place.ends_with(&format!(": {title}")));
             match prometheus.ask(query, &variables) {
@@ -479,8 +479,9 @@ fn bad_input_is_one_clear_line() {
             "{service} with {name}={value}: {}",
             said(&output)
         );
-        // Compose itself tells of networks and containers that it makes; ours is the line that names the value.
-        let ours: Vec<&str> = told.lines().filter(|line| line.contains(value)).collect();
+        // Compose itself tells, indented, of networks and volumes that it makes.
+        let own = told.lines().filter(|line| !line.starts_with(' '));
+        let ours: Vec<&str> = own.filter(|line| line.contains(value)).collect();
         assert_eq!(ours.len(), 1, "{service} with {name}={value} said:\n{told}");
         assert!(!told.contains("panicked"), "{told}");
         assert_eq!(

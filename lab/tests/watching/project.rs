@@ -9,8 +9,8 @@ use std::process::{Command, Output};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// How often a condition is looked at.
-const POLL: Duration = Duration::from_millis(250);
+/// How often a condition is looked at. Asking Docker costs CPU, which is missing where something is measured.
+const POLL: Duration = Duration::from_secs(2);
 /// The longest that a Compose command may take which builds nothing.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(120);
 
