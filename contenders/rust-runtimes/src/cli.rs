@@ -1,4 +1,4 @@
-//! The command line: [`Args`] mirrors the flags, [`Config`] cannot be wrong.
+//! The command line: `Args` mirrors the flags, [`Config`] cannot be wrong.
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};

@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use sys::signal::Termination;
+use telemetry::allocator::Jemalloc;
 use telemetry::counters::ServerCounters;
 use telemetry::exporter::Exporter;
 use telemetry::family::Source;
@@ -32,6 +33,11 @@ use crate::crew::Crew;
 use crate::listen::Bound;
 use crate::shared::Shared;
 use crate::worker::Worker;
+
+/// The allocator of the house's own server, without its counting, which a runtime that allocates for each call would
+/// feel.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 /// How a runtime's experts share a port between workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

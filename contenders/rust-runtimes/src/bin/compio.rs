@@ -31,8 +31,8 @@ fn main() -> ExitCode {
 
 fn work(worker: Arc<Worker>, listener: net::TcpListener) -> io::Result<()> {
     let mut proactor = ProactorBuilder::new();
-    // "Optimize performance for most cases" (its documentation): one thread alone uses this ring.
-    proactor.coop_taskrun(true).taskrun_flag(true);
+    let cooperative = probe::has_cooperative_ring();
+    proactor.coop_taskrun(cooperative).taskrun_flag(cooperative);
     let runtime = RuntimeBuilder::new().with_proactor(proactor).build()?;
     runtime.block_on(async {
         let listener = TcpListener::from_std(listener)?;

@@ -23,6 +23,9 @@ fn main() -> ExitCode {
 }
 
 fn work(worker: Arc<Worker>, listener: TcpListener) -> io::Result<()> {
-    let mut runtime = RuntimeBuilder::<IoUringDriver>::new().enable_timer().build()?;
+    let mut runtime = RuntimeBuilder::<IoUringDriver>::new()
+        .uring_builder(probe::ring())
+        .enable_timer()
+        .build()?;
     runtime.block_on(monoio_echo::serve(worker, listener))
 }

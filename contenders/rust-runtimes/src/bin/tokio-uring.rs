@@ -26,7 +26,7 @@ fn main() -> ExitCode {
 }
 
 fn work(worker: Arc<Worker>, listener: net::TcpListener) -> io::Result<()> {
-    tokio_uring::start(async {
+    tokio_uring::builder().uring_builder(&probe::ring()).start(async {
         let listener = TcpListener::from_std(listener);
         accept::until_stop(
             &worker,
