@@ -138,10 +138,10 @@ impl Contender {
     }
 }
 
-/// The contenders that take part, in order. `selection` is `engines` (those of our own server), `own` (the user's own),
-/// `all` (both, and the other servers of this repository), or names; the user's own replace others of the same name.
-/// The second `epoll` of `epoll,epoll`
-/// is called `epoll#2`, which makes a null check: both should cost the same.
+/// The contenders that take part, in order. `selection` is `engines` (those of our own server, without the yardsticks),
+/// `own` (the user's own), `all` (both, the yardsticks, and the other servers of this repository), or names; the user's
+/// own replace others of the same name. The second `epoll` of `epoll,epoll` is called `epoll#2`, which makes a null
+/// check: both should cost the same.
 ///
 /// # Errors
 /// When a name is unknown, or nobody is left.
@@ -155,11 +155,13 @@ pub fn select(
             return refuse(format!("two contenders are called `{}`", contender.name));
         }
     }
-    let engines = engines.iter().map(|engine| Contender::engine(engine));
+    let yardsticks = crate::engines::yardsticks();
+    let ours = engines.iter().chain(&yardsticks);
+    let ours = ours.map(|engine| Contender::engine(engine));
     let externals = EXTERNALS
         .iter()
         .map(|external| Contender::external(external.name));
-    let mut known: Vec<Contender> = engines
+    let mut known: Vec<Contender> = ours
         .chain(externals)
         .filter(|ours| own.iter().all(|own| own.name != ours.name))
         .collect();
@@ -172,7 +174,7 @@ pub fn select(
             "engines" => selected.extend(
                 known
                     .iter()
-                    .filter(|contender| matches!(contender.origin, Origin::Engine { .. }))
+                    .filter(|contender| matches!(&contender.origin, Origin::Engine { engine } if engines.contains(&engine.as_str())))
                     .cloned(),
             ),
             name => match known.iter().find(|contender| contender.name == name) {

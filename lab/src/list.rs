@@ -11,7 +11,7 @@ use crate::{engines, preflight};
 /// The list as text.
 pub fn render() -> String {
     let mut out = String::from("Contenders\n");
-    for name in engines::names() {
+    for name in engines::names().into_iter().chain(engines::yardsticks()) {
         let _ = match engines::probe(name) {
             Ok(()) => writeln!(out, "  {name:<10} {}", engines::summary(name)),
             Err(why) => writeln!(out, "  {name:<10} cannot run here: {why}"),
