@@ -47,6 +47,10 @@ impl Bound {
                 "--listen {address}: {error}; name an address of this machine that is free"
             ))
         };
+        if count > 1 && config.listen.port() != 0 {
+            // With SO_REUSEPORT nobody would notice that another server has the port, and each would get a share.
+            drop(listen(config, config.listen, false).map_err(refused)?);
+        }
         let mut address = config.listen;
         let mut listeners = Vec::with_capacity(count);
         let mut wakers = Vec::with_capacity(count);
@@ -77,4 +81,54 @@ fn listen(config: &Config, address: SocketAddr, reuse_port: bool) -> std::io::Re
     socket.bind(&address.into())?;
     socket.listen(config.backlog)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(address: &str) -> Config {
+        Config {
+            listen: address.parse().unwrap(),
+            metrics: None,
+            workers: 3,
+            read_buffer_bytes: 200,
+            send_buffer_bytes: Some(8192),
+            nodelay: true,
+            backlog: 16,
+            max_connections: None,
+            grace: std::time::Duration::ZERO,
+            cpus: None,
+            events: 64,
+        }
+    }
+
+    #[test]
+    fn workers_share_one_port_and_nobody_else_does() {
+        let bound = Bound::new(&config("127.0.0.1:0"), Sharing::ListenerPerWorker).unwrap();
+        assert_eq!(bound.listeners.len(), 3);
+        for listener in &bound.listeners {
+            assert_eq!(listener.local_addr().unwrap(), bound.address);
+        }
+        let taken = bound.address.to_string();
+        let Err(Failure::Refused(why)) = Bound::new(&config(&taken), Sharing::ListenerPerWorker) else {
+            panic!("{taken} was taken twice");
+        };
+        assert!(why.contains(&taken) && why.contains("in use"), "{why}");
+    }
+
+    #[test]
+    fn accepted_sockets_inherit_the_options_and_a_wake_ends_the_wait() {
+        let bound = Bound::new(&config("127.0.0.1:0"), Sharing::OneListener).unwrap();
+        let _peer = std::net::TcpStream::connect(bound.address).unwrap();
+        let (accepted, _) = bound.listeners[0].accept().unwrap();
+        assert!(accepted.nodelay().unwrap());
+        // The kernel doubles what it is asked for.
+        assert_eq!(SockRef::from(&accepted).send_buffer_size().unwrap(), 2 * 8192);
+        std::thread::scope(|scope| {
+            let waits = scope.spawn(|| bound.listeners[0].accept().map(drop));
+            bound.wakers.wake();
+            assert!(waits.join().unwrap().is_err());
+        });
+    }
 }
