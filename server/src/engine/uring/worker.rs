@@ -16,12 +16,12 @@ use super::acceptor::{Acceptor, Budget};
 use super::table::Table;
 
 /// Operations that one submission takes.
-const SUBMISSIONS: u32 = 256;
+const SUBMISSIONS: u32 = 128;
 /// Completions that the ring holds: one for each buffer, and some hundreds that need none.
-const COMPLETIONS: u32 = 2048;
+const COMPLETIONS: u32 = 512;
 /// Buffers that a worker's connections share. Each holds one message for the time of one batch; few of them stay in
 /// the processor's cache, and a receive that finds none is armed again.
-const BUFFERS_MAX: u16 = 256;
+const BUFFERS_MAX: u16 = 128;
 /// The fewest buffers, however large they are.
 const BUFFERS_MIN: u16 = 16;
 /// What the buffers may take in all, as long as there are more than the fewest.
