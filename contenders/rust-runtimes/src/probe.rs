@@ -37,8 +37,8 @@ pub fn io_uring() -> Result<(), String> {
 
 /// How the rings of monoio, compio and tokio-uring are set up: each is used by one thread alone, which needs no
 /// interrupt to hear of completions, as it enters the kernel often enough by itself (io_uring_setup(2),
-/// IORING_SETUP_COOP_TASKRUN and IORING_SETUP_TASKRUN_FLAG; measured cheaper than the runtimes' own defaults, and than
-/// IORING_SETUP_DEFER_TASKRUN, with which tokio-uring hears of nothing). Before Linux 5.19 there is no such thing.
+/// IORING_SETUP_COOP_TASKRUN and IORING_SETUP_TASKRUN_FLAG). With IORING_SETUP_DEFER_TASKRUN tokio-uring, which waits
+/// for its ring by epoll, hears of nothing. Before Linux 5.19 there is no such thing.
 pub fn ring() -> io_uring::Builder {
     let mut ring = IoUring::builder();
     if has_cooperative_ring() {

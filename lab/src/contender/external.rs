@@ -142,16 +142,21 @@ impl Place {
         let mut places = self.roots.iter().map(|root| root.join(external.program));
         places
             .find(|program| program.is_file())
-            .ok_or_else(|| match external.toolchain {
-                Toolchain::Go => format!(
-                    "{} is not built, and there is no `go` to build it: install Go 1.19 or later (Debian's golang is \
-                     enough), or build it elsewhere, {GO_BUILD}, and put it there",
-                    external.program
-                ),
-                Toolchain::Cargo => {
-                    format!("{} is not built: run `{CARGO_BUILD}`", external.program)
-                }
-            })
+            .ok_or_else(|| self.why_not_built(external))
+    }
+
+    fn why_not_built(&self, external: &External) -> String {
+        let program = external.program;
+        match external.toolchain {
+            Toolchain::Cargo => format!("{program} is not built: run `{CARGO_BUILD}`"),
+            Toolchain::Go if self.sources(external).is_none() => {
+                format!("{program} is not here, nor its sources: start the lab in the root of the repository")
+            }
+            Toolchain::Go => format!(
+                "{program} is not built, and there is no `go` to build it: install Go 1.19 or later (Debian's golang is \
+                 enough), or build it elsewhere, {GO_BUILD}, and put it there"
+            ),
+        }
     }
 
     /// The folder of a Go program's sources.

@@ -70,12 +70,15 @@ fn what_is_built_is_found() {
 
 #[test]
 fn what_is_not_built_says_how_to() {
-    let (_folder, place) = place(None);
+    let (folder, place) = place(None);
     let why = place.program(named("glommio")).unwrap_err();
     assert!(
         why.contains("release/glommio is not built") && why.contains(CARGO_BUILD),
         "{why}"
     );
+    let why = place.program(named("go-net")).unwrap_err();
+    assert!(why.contains("root of the repository"), "{why}");
+    write(&folder, "contenders/go-net/go.mod");
     let why = place.program(named("go-net")).unwrap_err();
     assert!(why.contains("no `go`") && why.contains(GO_BUILD), "{why}");
 }
