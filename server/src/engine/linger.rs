@@ -2,10 +2,11 @@
 //!
 //! Under load most of what a message costs is the wake-up that it causes, and a server that lets a few messages gather
 //! pays for one wake-up where it paid for several. The price is time: a message waits for up to the span that it
-//! gathers in. So lingering has to earn its price at every step: as long as each span brings two events or more, the
-//! next wait lingers too. A span that brings one event or none has delayed a lone message for nothing; then the next
-//! wait does not linger, after another failure the next two, then four, and so on up to [`SKIPPED_MAX`]. Two events
-//! that come together by themselves end that at once.
+//! gathers in. So lingering has to earn its price at every step. A span that brings one event or none has delayed a
+//! lone message for nothing; then the next wait does not linger, after another failure the next two, then four, and so
+//! on up to [`SKIPPED_MAX`]. [`WORTHWHILE`] events that come at once, in a span or by themselves, end that at once. Fewer
+//! say nothing: what they save is about what the span's own timer costs, as measured with spans as long as the time
+//! between two messages.
 //!
 //! A quiet server therefore answers a lone message at once, and a client that sends one message, waits for the reply
 //! and sends the next is held up once in [`SKIPPED_MAX`] messages. No clock is read for any of it.
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 /// The most waits that go without lingering after spans that brought nothing.
 const SKIPPED_MAX: u32 = 1024;
+
+/// So many events in one wait are worth a timer.
+const WORTHWHILE: usize = 3;
 
 /// Lets this thread's waits end when they should: by default the kernel adds up to 50 µs to save wake-ups, about as much
 /// as a linger is long. Where it refuses, lingering is a little longer.
@@ -62,10 +66,10 @@ impl Linger {
     /// Says how many events the wait then brought.
     #[inline]
     pub fn brought(&mut self, events: usize) {
-        if events > 1 {
+        if events >= WORTHWHILE {
             self.to_skip = 0;
             self.penalty = 1;
-        } else if self.lingered {
+        } else if self.lingered && events < 2 {
             self.to_skip = self.penalty;
             self.penalty = (self.penalty * 2).min(SKIPPED_MAX);
         }
@@ -122,11 +126,24 @@ mod tests {
     }
 
     #[test]
+    fn spans_too_short_to_gather_anything_are_given_up() {
+        // One or two in turn, as when a span is as long as the time between messages.
+        let mut linger = Linger::new(SPAN);
+        let turn = std::cell::Cell::new(0);
+        let events = |_| {
+            turn.set(turn.get() + 1);
+            1 + turn.get() % 2
+        };
+        let lingers = lingered(&mut linger, 20_000, events);
+        assert!(lingers < 200, "{lingers} of 20,000 waits");
+    }
+
+    #[test]
     fn load_that_comes_back_is_noticed_at_once() {
         let mut linger = Linger::new(SPAN);
         lingered(&mut linger, 10_000, |_| 1);
         linger.next();
-        linger.brought(2);
+        linger.brought(WORTHWHILE);
         assert_eq!(lingered(&mut linger, 1000, |_| 2), 1000);
     }
 }
