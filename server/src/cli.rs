@@ -130,13 +130,14 @@ struct Args {
     #[arg(long, env, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     grace: Duration,
 
-    /// Samples for each second of CPU time that feed echolab_profile_seconds_total; 0 takes none
+    /// Samples for each second of CPU time that feed echolab_profile_seconds_total; 0 takes none. 19 costs about 0.15 %
+    /// CPU per message (70 µs a sample, from paired slices at 997 Hz) and 2 MiB of memory
     #[arg(long, env, value_name = "HZ", default_value = "0",
           value_parser = |text: &str| count_or_zero(text, *HERTZ.end() as usize))]
     profile_hz: OrZero,
 
-    /// Let events gather for up to this long before the next wait while there are many: fewer wake-ups, later replies;
-    /// 0s for never (`epoll` and `uring` alone)
+    /// Let events gather for up to this long before the next wait while there are many: fewer wake-ups, later replies.
+    /// It pays from about three messages in that time; 0s for never (`epoll` and `uring` alone)
     #[arg(long, env, value_name = "DURATION", default_value = "0s", value_parser = linger)]
     linger: Duration,
 
