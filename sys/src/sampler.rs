@@ -113,6 +113,10 @@ impl Sampler {
     /// `ResourceBusy` when there is a sampler already, `Unsupported` on a processor that this is not written for,
     /// and what opening /proc/self/mem, sigaction and the timer's calls report.
     pub fn start(hertz: NonZeroU32) -> io::Result<Sampler> {
+        Sampler::start_with(hertz, CpuTimer::new)
+    }
+
+    fn start_with(hertz: NonZeroU32, timer: fn() -> io::Result<CpuTimer>) -> io::Result<Sampler> {
         if !cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
             return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
@@ -138,7 +142,7 @@ impl Sampler {
         DROPPED.store(0, Ordering::Relaxed);
         LAST_CPU_NANOS.store(cpu_nanos(), Ordering::Relaxed);
         install()?;
-        sampler.timer = Some(CpuTimer::new()?);
+        sampler.timer = Some(timer()?);
         sampler.set_frequency(hertz)?;
         Ok(sampler)
     }
@@ -297,11 +301,16 @@ mod tests {
     use std::hint::black_box;
     use std::time::Instant;
 
-    /// One test, because a process has one timer.
+    /// One test, because a process has one sampler.
     #[test]
     fn samples_come_with_cpu_time_and_the_stack_around_a_local() {
+        take_samples(CpuTimer::new);
+        take_samples(|| Ok(CpuTimer::Ticks));
+    }
+
+    fn take_samples(timer: fn() -> io::Result<CpuTimer>) {
         let hertz = NonZeroU32::new(100).unwrap();
-        let mut sampler = Sampler::start(hertz).unwrap();
+        let mut sampler = Sampler::start_with(hertz, timer).unwrap();
         assert_eq!(
             Sampler::start(hertz).unwrap_err().kind(),
             io::ErrorKind::ResourceBusy
@@ -309,7 +318,7 @@ mod tests {
         let before = crate::clock::own_cpu_time().unwrap();
         let busy = std::thread::Builder::new().name("burner".to_owned()).spawn(|| {
             let marker = black_box([0x5eed_5eed_5eed_5eed_u64; 8]);
-            let deadline = Instant::now() + Duration::from_secs(20);
+            let deadline = Instant::now() + Duration::from_secs(60);
             // A quarter of a second of CPU time, however busy the machine is.
             while crate::clock::thread_cpu_time().unwrap() < Duration::from_millis(250) {
                 assert!(Instant::now() < deadline, "no CPU to be had");
@@ -329,14 +338,15 @@ mod tests {
                 marked += u32::from(sample.stack().windows(64).any(|window| window == marker));
             }
         });
+        let timer = sampler.timer.as_ref().unwrap();
         assert_eq!(sampler.dropped(), 0);
-        assert!(burner >= 12, "{burner} samples of 25 came");
+        assert!(burner >= 8, "{timer:?}: {burner} samples of 25 came");
         assert!(
             marked * 2 > burner,
             "the stack holds what stands on it: {marked} of {burner}"
         );
         assert!(sum <= used + Duration::from_millis(20), "{sum:?} of {used:?}");
-        assert!(sum * 2 > used, "{sum:?} of {used:?}");
+        assert!(sum * 2 > used, "{timer:?}: {sum:?} of {used:?}");
         drop(sampler);
         Sampler::start(hertz).unwrap().drain(|_| count += 1000);
         assert!(count < 1000, "what came before the start is not handed out");
