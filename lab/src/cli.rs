@@ -237,6 +237,7 @@ impl Args {
             repeat: self.repeat,
             metrics: address("--metrics", &self.metrics)?,
             client_metrics,
+            sweep: None,
         })
     }
 

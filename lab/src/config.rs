@@ -39,6 +39,34 @@ pub struct Config {
     /// Where the clients' metrics are served: the client of the first contender on this port, the next one on the
     /// next port.
     pub client_metrics: Option<SocketAddr>,
+    /// What `lab sweep` varies; null for `lab run`.
+    #[serde(default)]
+    pub sweep: Option<Sweep>,
+}
+
+/// One parameter, varied over the runs of a result, to see how cost grows with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Sweep {
+    /// What is varied, as the flag without its dashes: `connections`, `rate`, `workers`, `linger`, `message-bytes`.
+    pub parameter: String,
+    /// The contenders before their point's suffix: one line in a chart each.
+    pub families: Vec<String>,
+    /// The values, ascending.
+    pub points: Vec<SweepPoint>,
+}
+
+/// One value of a [`Sweep`], and where its runs are: the run of a family is that of the contender
+/// `{family}{suffix}` in `scenario`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepPoint {
+    /// The value as a number: a count, messages per second, bytes, or microseconds.
+    pub value: f64,
+    /// The value as it is shown, such as `20 µs`.
+    pub label: String,
+    /// The scenario of its runs.
+    pub scenario: String,
+    /// What is appended to a family's name; may be empty.
+    pub suffix: String,
 }
 
 /// Which CPUs are whose, as Linux writes sets of them.

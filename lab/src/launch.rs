@@ -96,6 +96,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
             skipped: Vec::new(),
             runs: Vec::new(),
             comparisons: Vec::new(),
+            profiles: Vec::new(),
         },
     };
     let outcome = session.run();

@@ -37,6 +37,44 @@ pub struct LabResult {
     pub runs: Vec<Run>,
     /// Contenders against the baseline.
     pub comparisons: Vec<Comparison>,
+    /// Where the CPU time went: from slices of their own after the measured ones, with `--profile`.
+    #[serde(default)]
+    pub profiles: Vec<ProfileRecord>,
+}
+
+/// Where one contender's CPU time went in one scenario: its profile, normalised by messages, so that contenders can be
+/// compared.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ProfileRecord {
+    /// The scenario's name.
+    pub scenario: String,
+    /// The contender's name.
+    pub contender: String,
+    /// Why there is no profile, when there is none; all else is empty then.
+    pub missing: Option<String>,
+    /// Replies while the profile was taken.
+    pub messages: u64,
+    /// Samples in the profile.
+    pub samples: u64,
+    /// CPU time by category (`read`, `write`, `wait`, …), in microseconds for each message.
+    pub category_micros_per_message: BTreeMap<String, f64>,
+    /// The functions with most CPU time of their own, most first.
+    pub top: Vec<TopFunction>,
+    /// All stacks in folded form, a line each: frames from the outermost, joined with `;`, a blank, nanoseconds.
+    pub folded: String,
+    /// The pprof file's name, in the result's folder.
+    pub pprof: String,
+}
+
+/// A function and the CPU time spent in it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct TopFunction {
+    /// Its name.
+    pub function: String,
+    /// CPU time in itself, in microseconds for each message.
+    pub self_micros_per_message: f64,
+    /// CPU time in it and what it called, in microseconds for each message.
+    pub total_micros_per_message: f64,
 }
 
 /// A contender that could not take part.

@@ -58,6 +58,7 @@ pub fn result() -> LabResult {
             run("many", "epoll", 15.0, 1),
         ],
         comparisons: vec![],
+        profiles: vec![],
     };
     result.runs[2].bytes = None;
     result.runs[3].others = Some(crate::result::Others {
