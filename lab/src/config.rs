@@ -39,8 +39,8 @@ pub struct Config {
     /// Where the clients' metrics are served: the client of the first contender on this port, the next one on the
     /// next port.
     pub client_metrics: Option<SocketAddr>,
-    /// What `lab sweep` varies; null for `lab run`.
-    #[serde(default)]
+    /// What `lab sweep` varies; absent for `lab run`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
 }
 

@@ -1,0 +1,147 @@
+//! Starts the lab and reads what it found.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use lab::comparison;
+use lab::contender::external::EXTERNALS;
+use lab::result::{Cycle, LabResult, Run};
+use lab::stats::{self, Estimate};
+
+/// Seeds the intervals.
+const SEED: u64 = 1;
+
+/// What all sections share.
+pub struct Bench {
+    /// Where results are kept.
+    pub folder: PathBuf,
+    /// Messages per second that are offered to each contender in open loops.
+    pub rate: u32,
+    cycles: u32,
+    machine: RefCell<String>,
+}
+
+impl Bench {
+    /// Reads what the user changes.
+    pub fn from_environment() -> Bench {
+        let number = |name: &str, default: u32| {
+            std::env::var(name).map_or(default, |text| {
+                text.parse()
+                    .unwrap_or_else(|_| panic!("{name}={text} should be a number such as {default}"))
+            })
+        };
+        let folder = repository().join("target/goals");
+        std::fs::create_dir_all(&folder).expect("target/ can be written");
+        Bench {
+            folder,
+            rate: number("GOALS_RATE", 40_000),
+            cycles: number("GOALS_CYCLES", 40),
+            machine: RefCell::default(),
+        }
+    }
+
+    /// Where and how it was measured, in a sentence.
+    pub fn conditions(&self) -> String {
+        format!(
+            "{}{} cycles of 200 ms slices, {} messages/s where it says no other; medians with 95 % intervals.\n",
+            self.machine.borrow(),
+            self.cycles,
+            self.rate
+        )
+    }
+
+    /// One run of the lab with these words after `run`.
+    pub fn lab(&self, section: &str, words: &[String]) -> Result<LabResult, String> {
+        let output = self.folder.join(section);
+        let status = Command::new(env!("CARGO_BIN_EXE_lab"))
+            .current_dir(repository())
+            .arg("run")
+            .args(["--slice", "200ms", "--cycles", &self.cycles.to_string()])
+            .arg("--output")
+            .arg(&output)
+            .args(words)
+            .status()
+            .map_err(|error| format!("the lab cannot be started: {error}"))?;
+        if !status.success() {
+            return Err(format!("the lab ended with {status}"));
+        }
+        let result =
+            lab::store::load(&output.join("latest/result.json")).map_err(|error| format!("{error:#}"))?;
+        let machine = &result.machine;
+        *self.machine.borrow_mut() = format!(
+            "{}, {} CPUs, Linux {}; ",
+            machine.cpu_model.as_deref().unwrap_or("unknown processor"),
+            machine.cpus,
+            machine.kernel.as_deref().unwrap_or("of unknown version")
+        );
+        Ok(result)
+    }
+}
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the repository")
+}
+
+/// The other Rust runtimes that are built.
+pub fn runtimes() -> Vec<&'static str> {
+    EXTERNALS
+        .iter()
+        .filter(|external| !external.name.starts_with("go-net") && external.probe().is_ok())
+        .map(|external| external.name)
+        .collect()
+}
+
+/// The words that name a variant of an engine as a contender of the user's own: the lab's program with these flags.
+pub fn variant(program: &str, name: &str, flags: &str) -> [String; 2] {
+    let flags = format!("{flags} --listen 127.0.0.1:{{port}} --metrics 127.0.0.1:{{metrics_port}}");
+    let definition = format!(
+        "name={name},command=\"{program} {flags}\",metrics=http://127.0.0.1:{{metrics_port}}/metrics"
+    );
+    ["--contender".to_owned(), definition]
+}
+
+/// A run that may be believed, or why there is none.
+pub fn ok_run<'a>(result: &'a LabResult, scenario: &str, contender: &str) -> Result<&'a Run, String> {
+    let Some(run) = result.run(scenario, contender) else {
+        let skipped = result
+            .skipped
+            .iter()
+            .find(|skipped| skipped.contender == contender);
+        return Err(skipped.map_or_else(|| "did not run".to_owned(), |skipped| skipped.why.clone()));
+    };
+    if run.is_ok() {
+        Ok(run)
+    } else {
+        Err(format!("{contender}: {}", run.verdict_text()))
+    }
+}
+
+/// The ratio of two contenders' CPU per message, paired within cycles.
+pub fn cpu_ratio(result: &LabResult, scenario: &str, above: &str, below: &str) -> Result<Estimate, String> {
+    let (above, below) = (ok_run(result, scenario, above)?, ok_run(result, scenario, below)?);
+    comparison::ratio(above, below, comparison::CPU, SEED)
+        .map(|(estimate, _)| estimate)
+        .ok_or_else(|| "its CPU time is not known".to_owned())
+}
+
+/// The CPU per message of a contender's client over that of its server, in the same slices.
+pub fn client_over_server(result: &LabResult, scenario: &str, contender: &str) -> Result<Estimate, String> {
+    let run = ok_run(result, scenario, contender)?;
+    let ratio =
+        |cycle: &Cycle| Some(cycle.client_cpu_micros_per_message()? / cycle.server_cpu_micros_per_message()?);
+    let ratios: Vec<f64> = run.cycles.iter().filter_map(ratio).collect();
+    stats::estimate(&ratios, SEED).ok_or_else(|| "its CPU time is not known".to_owned())
+}
+
+/// A figure that is measured once a run.
+pub fn single(figure: Option<f64>) -> Result<Estimate, String> {
+    let median = figure.ok_or_else(|| "is not known".to_owned())?;
+    Ok(Estimate {
+        median,
+        interval: None,
+    })
+}

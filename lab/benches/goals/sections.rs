@@ -1,0 +1,309 @@
+//! The sections of the benchmark: which runs of the lab, and which figures are read from them.
+
+use std::process::Command;
+
+use lab::result::LabResult;
+
+use crate::bench::{Bench, client_over_server, cpu_ratio, ok_run, repository, runtimes, single, variant};
+use crate::goal::{Goal, Row};
+
+/// Some figures that one run of the lab gives.
+pub struct Section {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is about.
+    pub about: &'static str,
+    /// Runs the lab and reads the figures.
+    pub rows: fn(&Bench) -> Result<Vec<Row>, String>,
+}
+
+/// All sections.
+pub const SECTIONS: &[Section] = &[
+    Section {
+        name: "smooth",
+        about: "both scenarios, each message at its own time",
+        rows: smooth,
+    },
+    Section {
+        name: "burst",
+        about: "50 connections, bursts of 1 ms",
+        rows: burst,
+    },
+    Section {
+        name: "closed",
+        about: "50 connections, closed loop without think time",
+        rows: closed,
+    },
+    Section {
+        name: "linger",
+        about: "50 connections, smooth: letting events gather",
+        rows: linger,
+    },
+    Section {
+        name: "counting",
+        about: "50 connections, smooth: a server built without counters",
+        rows: counting,
+    },
+];
+
+/// The spans of the sweep.
+const LINGERS: [u32; 5] = [20, 50, 100, 200, 500];
+
+fn words(list: &[&str]) -> Vec<String> {
+    list.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// Ours, the yardstick, and whatever else is built. `epoll` twice is the null check.
+fn everyone() -> String {
+    let mut names = vec!["epoll", "bare", "epoll", "uring", "tokio", "threads"];
+    names.extend(runtimes());
+    names.join(",")
+}
+
+fn ratio(result: &LabResult, scenario: &str, above: &str, below: &str, goal: Goal) -> Row {
+    Row {
+        what: format!("{scenario}: {above} / {below}, CPU per message"),
+        goal,
+        found: cpu_ratio(result, scenario, above, below),
+        unit: "",
+    }
+}
+
+fn peers(result: &LabResult, scenario: &str) -> Vec<Row> {
+    let peers = ["tokio", "threads"].into_iter().chain(runtimes());
+    peers
+        .map(|peer| ratio(result, scenario, peer, "epoll", Goal::AtLeast(1.0)))
+        .collect()
+}
+
+fn smooth(bench: &Bench) -> Result<Vec<Row>, String> {
+    let rate = bench.rate.to_string();
+    let everyone = everyone();
+    let result = bench.lab(
+        "smooth",
+        &words(&["--rate", &rate, "--arrivals", "smooth", "--contenders", &everyone]),
+    )?;
+    let mut rows = Vec::new();
+    for scenario in ["few", "many"] {
+        rows.push(ratio(
+            &result,
+            scenario,
+            "epoll#2",
+            "epoll",
+            Goal::OneWithin(0.01),
+        ));
+        rows.push(ratio(&result, scenario, "epoll", "bare", Goal::AtMost(1.03)));
+        rows.push(ratio(&result, scenario, "uring", "epoll", Goal::AtMost(1.0)));
+        rows.extend(peers(&result, scenario));
+    }
+    for contender in ["bare", "epoll", "uring", "tokio", "threads"]
+        .into_iter()
+        .chain(runtimes())
+    {
+        rows.extend(of_many(&result, contender));
+    }
+    Ok(rows)
+}
+
+/// What 10,000 connections cost in memory, in time, and when they are quiet.
+fn of_many(result: &LabResult, contender: &str) -> Vec<Row> {
+    let held = matches!(contender, "epoll" | "uring");
+    let goal = |goal: Goal| if held { goal } else { Goal::None };
+    let scenario = result
+        .config
+        .scenarios
+        .iter()
+        .find(|scenario| scenario.name == "many");
+    let connections = scenario.map_or(0, |scenario| scenario.connections);
+    // Memory, the ramp and idleness are measured outside the slices, so that a run's verdict does not touch them.
+    let Some(run) = result.run("many", contender) else {
+        return vec![];
+    };
+    vec![
+        Row {
+            what: format!("many: {contender}, resident bytes for each connection"),
+            goal: goal(Goal::AtMost(64.0)),
+            found: single(run.server.resident_bytes_per_connection(connections)),
+            unit: "",
+        },
+        Row {
+            what: format!("many: {contender}, {connections} connections established"),
+            goal: goal(Goal::AtMost(1.0)),
+            found: single(Some(run.client.ramp_seconds)),
+            unit: " s",
+        },
+        Row {
+            what: format!("many: {contender}, CPU while {connections} connections are quiet"),
+            goal: goal(Goal::AtMost(0.05)),
+            found: single(run.server.idle_cpu_percent),
+            unit: " %",
+        },
+    ]
+}
+
+fn burst(bench: &Bench) -> Result<Vec<Row>, String> {
+    let rate = bench.rate.to_string();
+    let everyone = everyone();
+    let result = bench.lab(
+        "burst",
+        &words(&[
+            "--scenario",
+            "few",
+            "--rate",
+            &rate,
+            "--arrivals",
+            "burst 1ms",
+            "--contenders",
+            &everyone,
+        ]),
+    )?;
+    let mut rows = vec![
+        ratio(&result, "few", "epoll#2", "epoll", Goal::OneWithin(0.01)),
+        ratio(&result, "few", "epoll", "bare", Goal::AtMost(1.03)),
+        ratio(&result, "few", "uring", "epoll", Goal::AtMost(0.92)),
+        client_row(&result, "few", 1.2),
+    ];
+    rows.extend(peers(&result, "few"));
+    Ok(rows)
+}
+
+fn client_row(result: &LabResult, scenario: &str, goal: f64) -> Row {
+    Row {
+        what: format!("{scenario}: client / epoll server, CPU per message"),
+        goal: Goal::AtMost(goal),
+        found: client_over_server(result, scenario, "epoll"),
+        unit: "",
+    }
+}
+
+fn closed(bench: &Bench) -> Result<Vec<Row>, String> {
+    let path = bench.folder.join("closed.toml");
+    std::fs::write(
+        &path,
+        "connections = 50\npace = \"closed\"\nthink_time = \"0s\"\n",
+    )
+    .map_err(|error| format!("{} cannot be written: {error}", path.display()))?;
+    let everyone = everyone();
+    let result = bench.lab(
+        "closed",
+        &words(&[
+            "--scenario",
+            &path.display().to_string(),
+            "--contenders",
+            &everyone,
+        ]),
+    )?;
+    let mut rows = vec![
+        ratio(&result, "closed", "epoll#2", "epoll", Goal::OneWithin(0.01)),
+        ratio(&result, "closed", "epoll", "bare", Goal::AtMost(1.03)),
+        ratio(&result, "closed", "uring", "epoll", Goal::None),
+        client_row(&result, "closed", 1.0),
+    ];
+    rows.extend(peers(&result, "closed"));
+    Ok(rows)
+}
+
+fn linger(bench: &Bench) -> Result<Vec<Row>, String> {
+    let rate = bench.rate.to_string();
+    let mut all = words(&["--scenario", "few", "--rate", &rate, "--arrivals", "smooth"]);
+    all.extend(words(&["--contenders", "epoll,uring,own"]));
+    for engine in ["epoll", "uring"] {
+        for micros in LINGERS {
+            let flags = format!("server --engine {engine} --linger {micros}us");
+            all.extend(variant(
+                env!("CARGO_BIN_EXE_lab"),
+                &format!("{engine}-{micros}us"),
+                &flags,
+            ));
+        }
+    }
+    let result = bench.lab("linger", &all)?;
+    let plain = ok_run(&result, "few", "epoll").map(|run| run.response_micros.p99);
+    let mut rows = Vec::new();
+    for (engine, goal) in [("epoll", 0.8), ("uring", 0.75)] {
+        let mut best: Option<Row> = None;
+        for name in LINGERS.map(|micros| format!("{engine}-{micros}us")) {
+            let mut row = ratio(&result, "few", &name, "epoll", Goal::None);
+            if let Ok(run) = ok_run(&result, "few", &name) {
+                row.what += &format!(
+                    " (p50 {:.0} µs, p99 {:.0} µs, {:.2} wake-ups)",
+                    run.response_micros.p50,
+                    run.response_micros.p99,
+                    run.server.context_switches_per_message.unwrap_or(f64::NAN)
+                );
+                let in_time = plain
+                    .as_ref()
+                    .is_ok_and(|plain| run.response_micros.p99 < plain + 1000.0);
+                let median = |row: &Row| row.found.as_ref().map_or(f64::MAX, |found| found.median);
+                if in_time && best.as_ref().is_none_or(|best| median(&row) < median(best)) {
+                    best = Some(Row {
+                        what: format!("few: best linger of {engine} ({name}) / epoll, p99 under 1 ms more"),
+                        goal: Goal::AtMost(goal),
+                        found: row.found.clone(),
+                        unit: "",
+                    });
+                }
+            }
+            rows.push(row);
+        }
+        rows.extend(best);
+    }
+    rows.push(ratio(&result, "few", "uring", "epoll", Goal::None));
+    Ok(rows)
+}
+
+/// Builds the server with these features in a target folder of its own; returns its path.
+fn server(folder: &str, features: &[&str]) -> Result<String, String> {
+    let target = repository().join("target").join(folder);
+    let status = Command::new(env!("CARGO"))
+        .current_dir(repository())
+        .args([
+            "build",
+            "--release",
+            "--locked",
+            "--package",
+            "server",
+            "--target-dir",
+        ])
+        .arg(&target)
+        .args(features)
+        .status()
+        .map_err(|error| format!("cargo cannot be started: {error}"))?;
+    if !status.success() {
+        return Err(format!("cargo ended with {status}"));
+    }
+    Ok(target.join("release/server").display().to_string())
+}
+
+fn counting(bench: &Bench) -> Result<Vec<Row>, String> {
+    // The same folder one after the other, so that only two crates are built twice; then both are kept.
+    let counted = kept(bench, &server("uncounted", &[])?, "counted")?;
+    let uncounted = kept(
+        bench,
+        &server("uncounted", &["--features", "uncounted"])?,
+        "uncounted",
+    )?;
+    let rate = bench.rate.to_string();
+    let mut all = words(&["--scenario", "few", "--rate", &rate, "--arrivals", "smooth"]);
+    all.extend(words(&["--contenders", "own", "--baseline", "uncounted"]));
+    for (name, program) in [("uncounted", &uncounted), ("counted", &counted)] {
+        all.push("--contender".to_owned());
+        all.push(format!(
+            "name={name},command=\"{program} --engine epoll --listen 127.0.0.1:{{port}} --metrics none\""
+        ));
+    }
+    let result = bench.lab("counting", &all)?;
+    Ok(vec![ratio(
+        &result,
+        "few",
+        "counted",
+        "uncounted",
+        Goal::AtMost(1.01),
+    )])
+}
+
+fn kept(bench: &Bench, program: &str, name: &str) -> Result<String, String> {
+    let path = bench.folder.join(format!("server-{name}"));
+    std::fs::copy(program, &path).map_err(|error| format!("{program} cannot be copied: {error}"))?;
+    Ok(path.display().to_string())
+}
