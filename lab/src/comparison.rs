@@ -19,6 +19,14 @@ struct Figure {
 pub const CPU: &str = "cpu_micros_per_message";
 /// The 99th percentile of the response time.
 pub const RESPONSE_P99: &str = "response_micros.p99";
+/// The median response time.
+pub const RESPONSE_P50: &str = "response_micros.p50";
+/// The response time that one in a thousand exceeds.
+pub const RESPONSE_P999: &str = "response_micros.p999";
+/// Voluntary context switches of the server.
+pub const WAKE_UPS: &str = "context_switches_per_message";
+/// Closed-loop capacity.
+pub const CAPACITY: &str = "capacity_per_second";
 /// Resident memory under load.
 pub const RESIDENT: &str = "resident_bytes";
 /// Replies per second.
@@ -51,17 +59,22 @@ const FIGURES: &[Figure] = &[
     },
     single("cpu_percent", |run| run.server.cpu_percent),
     single("cpu_user_share", |run| run.server.cpu_user_share),
-    single("context_switches_per_message", |run| {
+    single(WAKE_UPS, |run| {
         run.server.context_switches_per_message
     }),
-    single("capacity_per_second", |run| run.capacity_per_second),
+    single(CAPACITY, |run| run.capacity_per_second),
     single("virtual_bytes", |run| {
         run.server.virtual_bytes.map(|bytes| bytes as f64)
     }),
     single("threads", |run| run.server.threads.map(|threads| threads as f64)),
-    single("response_micros.p50", |run| Some(run.response_micros.p50)),
+    Figure {
+        name: RESPONSE_P50,
+        of_cycle: Some(|cycle| (cycle.replies > 0).then_some(cycle.response_micros_p50)),
+        of_run: |run| Some(run.response_micros.p50),
+        compared: false,
+    },
     single("response_micros.p90", |run| Some(run.response_micros.p90)),
-    single("response_micros.p999", |run| Some(run.response_micros.p999)),
+    single(RESPONSE_P999, |run| Some(run.response_micros.p999)),
     single("response_micros.max", |run| Some(run.response_micros.max)),
     single("service_micros.p50", |run| Some(run.service_micros.p50)),
     single("service_micros.p90", |run| Some(run.service_micros.p90)),
@@ -90,13 +103,28 @@ pub fn value(run: &Run, name: &str) -> Option<f64> {
     (FIGURES.iter().find(|figure| figure.name == name)?.of_run)(run)
 }
 
+/// A figure's values cycle by cycle; `None` when it is measured once a run.
+pub fn of_cycles(run: &Run, name: &str) -> Option<Vec<f64>> {
+    let of_cycle = FIGURES.iter().find(|figure| figure.name == name)?.of_cycle?;
+    Some(run.cycles.iter().filter_map(of_cycle).collect())
+}
+
+/// The ratios of `contender` to `baseline` within each cycle that has both; `None` when the figure is measured once a
+/// run.
+pub fn ratios(contender: &Run, baseline: &Run, name: &str) -> Option<Vec<f64>> {
+    let of_cycle = FIGURES.iter().find(|figure| figure.name == name)?.of_cycle?;
+    let pairs = contender.cycles.iter().filter_map(|cycle| {
+        let pair = baseline.cycles.iter().find(|other| other.cycle == cycle.cycle)?;
+        over(of_cycle(cycle)?, of_cycle(pair)?)
+    });
+    Some(pairs.collect())
+}
+
 /// The ratio of `contender` to `baseline`, paired within cycles where the figure is measured in each, and the
 /// number of pairs (0 when it is measured once a run). `None` when either lacks the figure.
 pub fn ratio(contender: &Run, baseline: &Run, name: &str, seed: u64) -> Option<(Estimate, usize)> {
-    let figure = FIGURES.iter().find(|figure| figure.name == name)?;
-    let quotient = |above: f64, below: f64| (below > 0.0).then(|| above / below);
-    let Some(of_cycle) = figure.of_cycle else {
-        let median = quotient((figure.of_run)(contender)?, (figure.of_run)(baseline)?)?;
+    let Some(ratios) = ratios(contender, baseline, name) else {
+        let median = over(value(contender, name)?, value(baseline, name)?)?;
         return Some((
             Estimate {
                 median,
@@ -105,15 +133,23 @@ pub fn ratio(contender: &Run, baseline: &Run, name: &str, seed: u64) -> Option<(
             0,
         ));
     };
-    let ratios: Vec<f64> = contender
-        .cycles
-        .iter()
-        .filter_map(|cycle| {
-            let pair = baseline.cycles.iter().find(|other| other.cycle == cycle.cycle)?;
-            quotient(of_cycle(cycle)?, of_cycle(pair)?)
-        })
-        .collect();
     Some((stats::estimate(&ratios, seed)?, ratios.len()))
+}
+
+fn over(above: f64, below: f64) -> Option<f64> {
+    (below > 0.0).then(|| above / below)
+}
+
+/// A figure of one run over that of another whose cycles ran at other times, so that nothing pairs them: the quotient
+/// of the medians. Without interval when it is measured once a run. `None` when either lacks the figure.
+pub fn unpaired(above: &Run, below: &Run, name: &str, seed: u64) -> Option<Estimate> {
+    match of_cycles(above, name).zip(of_cycles(below, name)) {
+        Some((above, below)) => stats::quotient(&above, &below, seed),
+        None => Some(Estimate {
+            median: over(value(above, name)?, value(below, name)?)?,
+            interval: None,
+        }),
+    }
 }
 
 /// Every believable run against the believable run of the baseline in the same scenario.

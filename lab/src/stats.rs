@@ -45,17 +45,79 @@ pub fn estimate(values: &[f64], seed: u64) -> Option<Estimate> {
         });
     }
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut drawn = vec![0.0; values.len()];
-    let mut medians: Vec<f64> = (0..RESAMPLES)
-        .filter_map(|_| {
-            drawn.fill_with(|| values[random.usize(..values.len())]);
-            drawn.sort_unstable_by(f64::total_cmp);
-            of_sorted(&drawn, 0.5)
-        })
-        .collect();
-    medians.sort_unstable_by(f64::total_cmp);
-    let interval = of_sorted(&medians, 0.025).zip(of_sorted(&medians, 0.975));
+    let mut resample = Resample::of(values);
+    let medians = (0..RESAMPLES).filter_map(|_| resample.median(&mut random));
+    let interval = ends(medians.collect());
     Some(Estimate { median, interval })
+}
+
+/// How many times the median of `below` that of `above` is, when nothing pairs the two: each is resampled by itself, and
+/// the interval comes from the quotients of the medians. Swapped, it gives the inverse: the draws belong to the samples,
+/// not to their places, and the ends are interpolated between logarithms. `None` of nothing, and unless all values are
+/// above 0.
+pub fn quotient(above: &[f64], below: &[f64], seed: u64) -> Option<Estimate> {
+    if above.iter().chain(below).any(|value| *value <= 0.0) {
+        return None;
+    }
+    let ratio = median(above)? / median(below)?;
+    if above.len() < 2 || below.len() < 2 {
+        return Some(Estimate {
+            median: ratio,
+            interval: None,
+        });
+    }
+    let above_is_first = above
+        .iter()
+        .map(|value| value.to_bits())
+        .le(below.iter().map(|value| value.to_bits()));
+    let (first, second) = if above_is_first {
+        (above, below)
+    } else {
+        (below, above)
+    };
+    let mut random = fastrand::Rng::with_seed(seed);
+    let (mut first, mut second) = (Resample::of(first), Resample::of(second));
+    let logarithms = (0..RESAMPLES).filter_map(|_| {
+        let (first, second) = (first.median(&mut random)?, second.median(&mut random)?);
+        let logarithm = (first / second).ln();
+        Some(if above_is_first { logarithm } else { -logarithm })
+    });
+    let interval = ends(logarithms.collect()).map(|(low, high)| {
+        // Rounding must not put the ratio outside.
+        (low.exp().min(ratio), high.exp().max(ratio))
+    });
+    Some(Estimate {
+        median: ratio,
+        interval,
+    })
+}
+
+/// Values drawn with replacement, as many as there are.
+struct Resample<'a> {
+    values: &'a [f64],
+    drawn: Vec<f64>,
+}
+
+impl Resample<'_> {
+    fn of(values: &[f64]) -> Resample<'_> {
+        Resample {
+            values,
+            drawn: vec![0.0; values.len()],
+        }
+    }
+
+    fn median(&mut self, random: &mut fastrand::Rng) -> Option<f64> {
+        self.drawn
+            .fill_with(|| self.values[random.usize(..self.values.len())]);
+        self.drawn.sort_unstable_by(f64::total_cmp);
+        of_sorted(&self.drawn, 0.5)
+    }
+}
+
+/// Between them lie 95 % of the values.
+fn ends(mut values: Vec<f64>) -> Option<(f64, f64)> {
+    values.sort_unstable_by(f64::total_cmp);
+    of_sorted(&values, 0.025).zip(of_sorted(&values, 0.975))
 }
 
 #[cfg(test)]
@@ -121,7 +183,49 @@ mod tests {
         );
     }
 
+    /// The same server at two times: chance alone must not look like a difference more often than an interval allows.
+    #[test]
+    fn equal_results_quotient_holds_one() {
+        let mut random = fastrand::Rng::with_seed(4);
+        let mut draw = |centre| -> Vec<f64> { (0..40).map(|_| noisy(&mut random, centre)).collect() };
+        let holds = (0..200)
+            .filter(|_| {
+                let (low, high) = quotient(&draw(9.0), &draw(9.0), 3).unwrap().interval.unwrap();
+                low <= 1.0 && 1.0 <= high
+            })
+            .count();
+        assert!((180..=200).contains(&holds), "{holds} of 200");
+        let (low, high) = quotient(&draw(1.1), &draw(1.0), 3).unwrap().interval.unwrap();
+        assert!(low > 1.0 && high < 1.2, "{low} to {high}");
+    }
+
+    #[test]
+    fn a_quotient_of_known_values() {
+        let ratio = |above: &[f64], below: &[f64]| quotient(above, below, 1).unwrap();
+        assert_eq!(ratio(&[6.0], &[2.0, 4.0]).median, 2.0);
+        assert_eq!(ratio(&[6.0], &[2.0, 4.0]).interval, None);
+        assert_eq!(ratio(&[6.0, 6.0], &[3.0, 3.0]).interval, Some((2.0, 2.0)));
+        assert_eq!(quotient(&[], &[1.0], 1), None);
+        assert_eq!(quotient(&[0.0, 1.0], &[1.0, 1.0], 1), None);
+    }
+
     proptest! {
+        #[test]
+        fn a_quotient_lies_within_its_interval_and_swapping_inverts_it(
+            above in proptest::collection::vec(0.1f64..10.0, 2..30),
+            below in proptest::collection::vec(0.1f64..10.0, 2..30),
+            seed: u64,
+        ) {
+            let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
+            let straight = quotient(&above, &below, seed).unwrap();
+            let swapped = quotient(&below, &above, seed).unwrap();
+            let ((low, high), (swapped_low, swapped_high)) =
+                (straight.interval.unwrap(), swapped.interval.unwrap());
+            prop_assert!(low <= straight.median && straight.median <= high);
+            prop_assert!(near(straight.median, 1.0 / swapped.median));
+            prop_assert!(near(low, 1.0 / swapped_high) && near(high, 1.0 / swapped_low));
+        }
+
         #[test]
         fn the_same_seed_gives_the_same_interval(
             values in proptest::collection::vec(0.1f64..10.0, 2..50),
