@@ -59,9 +59,7 @@ const FIGURES: &[Figure] = &[
     },
     single("cpu_percent", |run| run.server.cpu_percent),
     single("cpu_user_share", |run| run.server.cpu_user_share),
-    single(WAKE_UPS, |run| {
-        run.server.context_switches_per_message
-    }),
+    single(WAKE_UPS, |run| run.server.context_switches_per_message),
     single(CAPACITY, |run| run.capacity_per_second),
     single("virtual_bytes", |run| {
         run.server.virtual_bytes.map(|bytes| bytes as f64)

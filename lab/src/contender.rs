@@ -2,6 +2,8 @@
 
 pub mod external;
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use external::EXTERNALS;
@@ -13,6 +15,34 @@ pub struct Contender {
     pub name: String,
     /// How it is started or found.
     pub origin: Origin,
+    /// Threads that its server may work with, when not as many as the others'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<usize>,
+    /// How long its server lets messages gather; null: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub linger_micros: Option<u64>,
+}
+
+/// The engines that can linger.
+const LINGERING: [&str; 2] = ["epoll", "uring"];
+/// The server refuses to let messages wait any longer.
+const LINGER_MAX: Duration = Duration::from_millis(10);
+
+/// A linger in microseconds, as the server takes it.
+///
+/// # Errors
+/// When it is too long, or no whole number of microseconds.
+pub fn linger_micros(linger: Duration) -> Result<u64, String> {
+    let shown = humantime::format_duration(linger);
+    if linger > LINGER_MAX {
+        return Err(format!(
+            "`{shown}` is too long: each message may wait that long, so choose at most 10ms"
+        ));
+    }
+    if !linger.subsec_nanos().is_multiple_of(1_000) {
+        return Err(format!("`{shown}` should be whole microseconds, such as 50us"));
+    }
+    Ok(linger.as_micros() as u64)
 }
 
 /// How a contender is started or found.
@@ -58,24 +88,39 @@ fn refuse<T>(why: String) -> Result<T, ContenderError> {
 const KEYS: &str = "`name`, `echo`, `command` and `metrics`";
 
 impl Contender {
+    fn new(name: &str, origin: Origin) -> Contender {
+        Contender {
+            name: name.to_owned(),
+            origin,
+            workers: None,
+            linger_micros: None,
+        }
+    }
+
+    /// Whether its server can let messages gather.
+    pub fn can_linger(&self) -> bool {
+        matches!(&self.origin, Origin::Engine { engine } if LINGERING.contains(&engine.as_str()))
+    }
+
+    /// Whether the lab can tell its server how many threads to work with.
+    pub fn takes_workers(&self) -> bool {
+        matches!(self.origin, Origin::Engine { .. } | Origin::External { .. })
+    }
+
     /// The contender of an engine of our own.
     pub fn engine(engine: &str) -> Contender {
-        Contender {
-            name: engine.to_owned(),
-            origin: Origin::Engine {
-                engine: engine.to_owned(),
-            },
-        }
+        let origin = Origin::Engine {
+            engine: engine.to_owned(),
+        };
+        Contender::new(engine, origin)
     }
 
     /// The contender of another server of this repository.
     pub fn external(external: &str) -> Contender {
-        Contender {
-            name: external.to_owned(),
-            origin: Origin::External {
-                external: external.to_owned(),
-            },
-        }
+        let origin = Origin::External {
+            external: external.to_owned(),
+        };
+        Contender::new(external, origin)
     }
 
     /// Reads `name=mine,echo=HOST:PORT[,metrics=URL]` or `name=mine,command="./mine --port {port}"[,metrics=URL]`.
@@ -134,7 +179,7 @@ impl Contender {
                 );
             }
         };
-        Ok(Contender { name, origin })
+        Ok(Contender::new(&name, origin))
     }
 }
 

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::comparison;
-use crate::result::LabResult;
+use crate::result::{LabResult, Run};
 
 /// When this holds, the lab fails.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +46,8 @@ const OPERATORS: [(&str, Operator); 4] = [
 ];
 
 impl Operator {
-    fn holds(self, value: f64, bound: f64) -> bool {
+    /// Whether `value` stands to `bound` as it says.
+    pub fn holds(self, value: f64, bound: f64) -> bool {
         match self {
             Operator::Less => value < bound,
             Operator::AtMost => value <= bound,
@@ -75,23 +76,25 @@ impl FromStr for Rule {
             None => (None, text),
         };
         let words: Vec<_> = rest.split_whitespace().collect();
-        let [who, metric, operator, bound] = words[..] else {
+        // A sweep's contenders have names of two words: `epoll linger=20us`.
+        let [first, others @ .., metric, operator, bound] = &words[..] else {
             return refuse(format!(
                 "`{text}` should be a contender or a pair, a figure, an operator and a number"
             ));
         };
+        let who = [&[*first], others].concat().join(" ");
         let (contender, baseline) = match who.split_once('/') {
-            Some((contender, baseline)) => (contender, Some(baseline.to_owned())),
-            None => (who, None),
+            Some((contender, baseline)) => (contender.trim(), Some(baseline.trim().to_owned())),
+            None => (&*who, None),
         };
-        if comparison::names().all(|name| name != metric) {
+        if comparison::names().all(|name| name != *metric) {
             let names: Vec<_> = comparison::names().collect();
             return refuse(format!(
                 "there is no figure `{metric}` (there are {})",
                 names.join(", ")
             ));
         }
-        let Some((_, operator)) = OPERATORS.iter().find(|(symbol, _)| *symbol == operator) else {
+        let Some((_, operator)) = OPERATORS.iter().find(|(symbol, _)| symbol == operator) else {
             return refuse(format!("`{operator}` is none of `<`, `<=`, `>`, `>=`"));
         };
         match bound.parse::<f64>() {
@@ -99,7 +102,7 @@ impl FromStr for Rule {
                 scenario,
                 contender: contender.to_owned(),
                 baseline,
-                metric: metric.to_owned(),
+                metric: (*metric).to_owned(),
                 operator: *operator,
                 bound,
             }),
@@ -156,23 +159,31 @@ pub fn violations(rule: &Rule, result: &LabResult) -> Vec<String> {
 }
 
 fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<f64, String> {
-    let believable = |contender: &str| {
-        let run = result
-            .run(scenario, contender)
-            .ok_or_else(|| format!("{contender} did not run"))?;
-        if run.is_ok() {
-            Ok(run)
-        } else {
-            Err(format!("the run of {contender} is {}", run.verdict_text()))
-        }
-    };
-    let run = believable(&rule.contender)?;
+    let run = believable(result, scenario, &rule.contender)?;
     let missing = || format!("{} is not known", rule.metric);
     match &rule.baseline {
         None => comparison::value(run, &rule.metric).ok_or_else(missing),
-        Some(baseline) => comparison::ratio(run, believable(baseline)?, &rule.metric, result.config.seed)
-            .map(|(estimate, _)| estimate.median)
-            .ok_or_else(missing),
+        Some(baseline) => {
+            let baseline = believable(result, scenario, baseline)?;
+            comparison::ratio(run, baseline, &rule.metric, result.config.seed)
+                .map(|(estimate, _)| estimate.median)
+                .ok_or_else(missing)
+        }
+    }
+}
+
+/// The run of a contender that a rule may be decided by.
+///
+/// # Errors
+/// When there is none, or it is not to be believed.
+pub fn believable<'a>(result: &'a LabResult, scenario: &str, contender: &str) -> Result<&'a Run, String> {
+    let run = result
+        .run(scenario, contender)
+        .ok_or_else(|| format!("{contender} did not run"))?;
+    if run.is_ok() {
+        Ok(run)
+    } else {
+        Err(format!("the run of {contender} is {}", run.verdict_text()))
     }
 }
 

@@ -17,10 +17,8 @@ use crate::report;
 use crate::result::{LabResult, SCHEMA};
 use crate::runner::{self, Session, Stop, Waiter};
 use crate::store::Store;
-use crate::{EXIT_FAILURE, fail, fail_if, refuse};
+use crate::{EXIT_FAILURE, EXIT_INPUT, EXIT_RULE, fail, fail_if, refuse};
 
-/// Some rule of `--fail-if` holds, or cannot be decided.
-const EXIT_RULE: u8 = 3;
 /// How long the final figures can still be scraped: whoever scrapes each second sees them twice.
 const LAST_SCRAPE: Duration = Duration::from_secs(2);
 /// Stopped by Ctrl-C or SIGTERM, as shells say it (128 + SIGINT).
@@ -44,7 +42,7 @@ pub fn launch(config: &Config) -> ExitCode {
     };
     loop {
         let code = once(config, &waiter, &metrics);
-        if !config.repeat || waiter.interrupted() || code == EXIT_FAILURE || code == crate::EXIT_INPUT {
+        if !config.repeat || waiter.interrupted() || code == EXIT_FAILURE || code == EXIT_INPUT {
             if config.metrics.is_some() {
                 // Cut short by the user's wish to stop, which is as good an end of waiting.
                 let _ = waiter.until(LAST_SCRAPE, || false);
@@ -64,7 +62,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
                 "error: --output: {} cannot be written: {error}; choose another folder",
                 config.output.display()
             );
-            return crate::EXIT_INPUT;
+            return EXIT_INPUT;
         }
     };
     let planned = runner::estimate(config);
@@ -98,15 +96,16 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
             comparisons: Vec::new(),
             profiles: Vec::new(),
         },
+        input_faults: 0,
     };
     let outcome = session.run();
-    let result = session.result;
+    let (result, input_faults) = (session.result, session.input_faults);
     drop(progress);
-    conclude(outcome, &result, &store)
+    conclude(outcome, &result, input_faults, &store)
 }
 
-/// Shows what there is and says how it went.
-fn conclude(outcome: Result<(), Stop>, result: &LabResult, store: &Store) -> u8 {
+/// Shows what there is and says how it went. `input_faults` of the skipped are so because of what the user said.
+fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, store: &Store) -> u8 {
     let mut code = 0;
     let stopped = matches!(outcome, Err(Stop::Interrupted));
     if let Err(Stop::Failed(error)) = outcome {
@@ -130,7 +129,11 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, store: &Store) -> u8 
     }
     if code == 0 && result.runs.is_empty() {
         eprintln!("error: no contender could run; the reasons stand above");
-        code = EXIT_FAILURE;
+        code = if input_faults == result.skipped.len() {
+            EXIT_INPUT
+        } else {
+            EXIT_FAILURE
+        };
     }
     let violations: Vec<_> = result
         .config

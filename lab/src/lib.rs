@@ -5,6 +5,7 @@
 //! pure (no I/O, no clock) says so in its first line.
 
 pub mod cli;
+pub mod compare;
 pub mod comparison;
 pub mod config;
 pub mod contender;
@@ -25,6 +26,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod stats;
 pub mod store;
+pub mod sweep;
 pub mod verdict;
 
 use std::ffi::{OsStr, OsString};
@@ -34,10 +36,14 @@ use std::process::ExitCode;
 use clap::Parser;
 use sys::cpu::CpuSet;
 
-use cli::{Action, Args, Lab};
+use cli::{Action, CompareArgs, Lab, UsageError};
+use config::Config;
+use result::LabResult;
 
 /// The exit code of bad input.
 pub const EXIT_INPUT: u8 = 2;
+/// The exit code when a rule of `--fail-if` holds, or cannot be decided.
+pub const EXIT_RULE: u8 = 3;
 /// The exit code of a failure on the way.
 pub const EXIT_FAILURE: u8 = 1;
 
@@ -66,8 +72,10 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         }
     };
     match lab.action {
-        None => run(lab.run),
-        Some(Action::Run(args)) => run(*args),
+        None => run(|engines, cpus| lab.run.validated(engines, cpus)),
+        Some(Action::Run(args)) => run(|engines, cpus| args.validated(engines, cpus)),
+        Some(Action::Sweep(args)) => run(|engines, cpus| args.validated(engines, cpus)),
+        Some(Action::Compare(args)) => compare(&args),
         Some(Action::List) => {
             print!("{}", list::render());
             ExitCode::SUCCESS
@@ -77,12 +85,12 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn run(args: Args) -> ExitCode {
+fn run(validated: impl FnOnce(&[&str], &CpuSet) -> Result<Config, UsageError>) -> ExitCode {
     let allowed = match CpuSet::allowed() {
         Ok(allowed) => allowed,
         Err(error) => return fail(&format!("cannot read which CPUs may be used: {error}")),
     };
-    match args.validated(&engines::names(), &allowed) {
+    match validated(&engines::names(), &allowed) {
         Ok(config) => launch::launch(&config),
         Err(error) => refuse(&error.to_string()),
     }
@@ -100,6 +108,69 @@ fn report(file: &Path) -> ExitCode {
     print!("{}", report::terminal::render(&result));
     println!("Report: {}", path.display());
     ExitCode::SUCCESS
+}
+
+/// Shows two results side by side.
+fn compare(args: &CompareArgs) -> ExitCode {
+    let load = |path: &Path| {
+        if path.is_dir() {
+            store::load(&path.join("result.json"))
+        } else {
+            store::load(path)
+        }
+    };
+    let (before, after) = match (load(&args.before), load(&args.after)) {
+        (Ok(before), Ok(after)) => (before, after),
+        (Err(error), _) | (_, Err(error)) => return refuse(&format!("{error:#}")),
+    };
+    if let Err(message) = check_rules(args, [&before, &after]) {
+        return refuse(&message);
+    }
+    let compared = compare::compare(&before, &after, args.seed);
+    if let Some(path) = &args.output
+        && let Err(error) = std::fs::write(path, compare::markdown(&compared))
+    {
+        return refuse(&format!(
+            "--output: {} cannot be written: {error}; choose another file",
+            path.display()
+        ));
+    }
+    print!("{}", compare::terminal(&compared));
+    let rules = args.fail_if.iter();
+    let violations: Vec<_> = rules
+        .flat_map(|rule| compare::violations(rule, &compared, args.seed))
+        .collect();
+    for violation in &violations {
+        eprintln!("failed: {violation}");
+    }
+    if violations.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_RULE)
+    }
+}
+
+/// Refuses rules that speak of a contender or scenario that neither result knows: a slip of the pen.
+fn check_rules(args: &CompareArgs, results: [&LabResult; 2]) -> Result<(), String> {
+    for rule in &args.fail_if {
+        let contenders = || results.iter().flat_map(|result| &result.config.contenders);
+        let scenarios = || results.iter().flat_map(|result| &result.config.scenarios);
+        for name in std::iter::once(&rule.contender).chain(&rule.baseline) {
+            if contenders().all(|contender| contender.name != *name) {
+                return Err(format!(
+                    "--fail-if '{rule}': `{name}` is a contender of neither result"
+                ));
+            }
+        }
+        if let Some(name) = &rule.scenario
+            && scenarios().all(|scenario| scenario.name != *name)
+        {
+            return Err(format!(
+                "--fail-if '{rule}': `{name}` is a scenario of neither result"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Bad input: one message, exit code 2.

@@ -1,8 +1,9 @@
 //! Views of a result: what every format says, and one file a format.
 
-mod figures;
+pub mod figures;
 pub mod markdown;
 mod sentences;
+pub mod sweep;
 pub mod terminal;
 
 #[cfg(test)]

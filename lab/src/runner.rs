@@ -43,6 +43,8 @@ pub struct Session<'a> {
     pub store: &'a Store,
     /// What is known so far.
     pub result: LabResult,
+    /// How many of the skipped are so because of what the user said of them: no server at that address, no such program.
+    pub input_faults: usize,
 }
 
 /// Why a run of the lab did not come to its end. What was measured until then is kept.

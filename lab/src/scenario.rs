@@ -111,12 +111,24 @@ pub enum ScenarioError {
         /// What the system said.
         why: String,
     },
-    /// Not TOML, a key too many or too few, or a value that cannot be.
+    /// Not TOML, or a key too many or too few.
     #[error("scenario {origin}: {why}")]
-    Invalid {
+    Malformed {
         /// The file, or the name of the built-in scenario.
         origin: String,
         /// What is wrong and what to write instead.
+        why: String,
+    },
+    /// A value that cannot be.
+    #[error("scenario {origin}: {key} = {value} {why}")]
+    Invalid {
+        /// The file, or the name of the built-in scenario.
+        origin: String,
+        /// What it is a value of.
+        key: &'static str,
+        /// The value.
+        value: String,
+        /// What it should be, to be read after key and value.
         why: String,
     },
 }
@@ -174,7 +186,7 @@ impl Scenario {
     /// # Errors
     /// When the text is not TOML, has an unknown key, lacks one, or a value cannot be.
     pub fn parse(text: &str, origin: &str, default_name: &str) -> Result<Scenario, ScenarioError> {
-        let invalid = |why: String| ScenarioError::Invalid {
+        let invalid = |why: String| ScenarioError::Malformed {
             origin: origin.to_owned(),
             why,
         };
@@ -194,7 +206,7 @@ impl Scenario {
             slice_micros: slice.as_micros() as u64,
             cycles: file.cycles.unwrap_or(DEFAULT_CYCLES),
         };
-        scenario.checked().map_err(invalid)
+        scenario.checked(origin)
     }
 
     /// This scenario with what the command line changes.
@@ -224,8 +236,7 @@ impl Scenario {
             }
         }
         let origin = self.name.clone();
-        self.checked()
-            .map_err(|why| ScenarioError::Invalid { origin, why })
+        self.checked(&origin)
     }
 
     /// How long a slice is.
@@ -233,46 +244,43 @@ impl Scenario {
         Duration::from_micros(self.slice_micros)
     }
 
-    fn checked(self) -> Result<Scenario, String> {
+    fn checked(self, origin: &str) -> Result<Scenario, ScenarioError> {
+        let invalid = |key: &'static str, value: &dyn std::fmt::Display, why: String| {
+            Err(ScenarioError::Invalid {
+                origin: origin.to_owned(),
+                key,
+                value: value.to_string(),
+                why,
+            })
+        };
+        let between = |most: u64| format!("should be between 1 and {most}");
         let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if self.name.is_empty() || !self.name.chars().all(named) {
-            return Err(format!(
-                "name = {:?} should consist of letters, digits, `-`, `_` and `.`",
-                self.name
-            ));
+            let should = "should consist of letters, digits, `-`, `_` and `.`";
+            return invalid("name", &format!("{:?}", self.name), should.to_owned());
         }
         if self.connections == 0 || self.connections > CONNECTIONS_MAX {
-            return Err(format!(
-                "connections = {} should be between 1 and {CONNECTIONS_MAX}",
-                self.connections
-            ));
+            return invalid("connections", &self.connections, between(CONNECTIONS_MAX));
         }
         if self.message_bytes == 0 || self.message_bytes > MESSAGE_BYTES_MAX {
-            return Err(format!(
-                "message_bytes = {} should be between 1 and {MESSAGE_BYTES_MAX}",
-                self.message_bytes
-            ));
+            return invalid("message_bytes", &self.message_bytes, between(MESSAGE_BYTES_MAX));
         }
         if self.cycles == 0 {
-            return Err("cycles = 0 measures nothing: choose 1 or more".to_owned());
+            return invalid("cycles", &0, "measures nothing: choose 1 or more".to_owned());
         }
         if self.slice() < Duration::from_millis(10) || self.slice() > Duration::from_secs(3600) {
-            return Err(format!(
-                "slice = {} should be between 10ms and 1h",
-                humantime::format_duration(self.slice())
-            ));
+            let slice = humantime::format_duration(self.slice());
+            return invalid("slice", &slice, "should be between 10ms and 1h".to_owned());
         }
         if let Pace::Open { rate, .. } = self.pace {
             match rate {
                 Rate::PerSecond(rate) if !(rate > 0.0 && rate <= 1e9) => {
-                    return Err(format!(
-                        "rate = {rate} should be more than 0 (messages per second), or \"auto\""
-                    ));
+                    let should = "should be more than 0 (messages per second), or \"auto\"";
+                    return invalid("rate", &rate, should.to_owned());
                 }
                 Rate::AutoShare(share) if !(share > 0.0 && share <= 1.0) => {
-                    return Err(format!(
-                        "share = {share} should be more than 0 and at most 1 (of the slowest contender's capacity)"
-                    ));
+                    let should = "should be more than 0 and at most 1 (of the slowest contender's capacity)";
+                    return invalid("share", &share, should.to_owned());
                 }
                 _ => {}
             }

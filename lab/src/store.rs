@@ -93,9 +93,23 @@ pub fn write_report(path: &Path, result: &LabResult) -> anyhow::Result<()> {
 /// # Errors
 /// When it cannot be read, is no result, or one of another version.
 pub fn load(path: &Path) -> anyhow::Result<LabResult> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let value: serde_json::Value = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not JSON: give the path of a result.json", path.display()))?;
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}: give the path of a result.json", path.display()))?;
+    anyhow::ensure!(
+        !text.trim().is_empty(),
+        "{} is empty: give the path of a result.json that a run of the lab wrote",
+        path.display()
+    );
+    let value: serde_json::Value = serde_json::from_str(&text).with_context(|| {
+        // The file ended where more was to come, after it began well.
+        if text.trim_start().starts_with('{') && !text.trim_end().ends_with('}') {
+            return format!(
+                "{} is cut off: copy it again, or take another result.json",
+                path.display()
+            );
+        }
+        format!("{} is not JSON: give the path of a result.json", path.display())
+    })?;
     let schema = value.get("schema").and_then(serde_json::Value::as_u64);
     anyhow::ensure!(
         schema == Some(u64::from(crate::result::SCHEMA)),
@@ -170,7 +184,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("result.json");
         for (text, named) in [
+            ("", "is empty"),
+            (" \n", "is empty"),
             ("nonsense", "not JSON"),
+            ("{\"schema\": 1, \"run_", "is cut off"),
+            ("{\"schema\": 1} }", "not JSON"),
             ("{}", "schema none"),
             ("{\"schema\": 9}", "schema 9"),
             ("{\"schema\": 1}", "no result"),

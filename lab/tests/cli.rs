@@ -46,6 +46,17 @@ fn bad_input_is_one_message_and_exit_code_2_and_leaves_nothing() {
         (vec!["--nonsense"], "--nonsense"),
         (vec!["nonsense"], "nonsense"),
         (vec!["report", "missing.json"], "missing.json"),
+        (vec!["--slice", "0ms"], "--slice"),
+        (vec!["--think-time", "1ms", "--rate", "100"], "--think-time"),
+        (vec!["--baseline", "epoll", "--contenders", "tokio"], "--baseline"),
+        (vec!["sweep"], "--connections"),
+        (vec!["sweep", "--connections", "10,"], "--connections"),
+        (vec!["sweep", "--connections", "10,ten"], "`ten`"),
+        (vec!["sweep", "--connections", "10,20", "--rate", "5,6"], "--rate"),
+        (vec!["sweep", "--linger", "10us,1h"], "--linger"),
+        (vec!["compare"], "<BEFORE>"),
+        (vec!["compare", "missing.json", "missing.json"], "missing.json"),
+        (vec!["compare", "a", "b", "--fail-if", "nonsense"], "nonsense"),
     ] {
         let folder = tempfile::tempdir().unwrap();
         let output = lab(folder.path()).args(&words).output().unwrap();
@@ -123,6 +134,20 @@ fn flags_may_come_from_the_environment() {
 }
 
 #[test]
+fn a_sweeps_list_may_come_from_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    // A list is none of what `run` takes, and that does not matter to a sweep.
+    let output = lab(folder.path())
+        .args(["sweep", "--rate", "1,2"])
+        .env("CONNECTIONS", "10,20")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("second list"), "{stderr}");
+}
+
+#[test]
 fn the_list_names_every_contender_and_scenario() {
     let folder = tempfile::tempdir().unwrap();
     // The environment of a run does not disturb a list.
@@ -159,7 +184,8 @@ fn a_contender_that_cannot_run_is_a_row_that_says_why() {
         .unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     let stdout = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    // Both are what the user said wrongly.
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
     for part in [
         "gone is skipped",
         "127.0.0.1:1",

@@ -1,6 +1,7 @@
 //! Flags become a configuration, or a message that names flag, value and remedy.
 
 use super::*;
+use crate::config::CpuPlan;
 
 const ENGINES: &[&str] = &["epoll", "tokio", "threads"];
 
@@ -76,6 +77,224 @@ fn repeat_takes_a_value_or_none() {
 }
 
 #[test]
+fn the_default_baseline_gives_way_to_the_first_contender() {
+    assert_eq!(
+        config(&["--contenders", "tokio,threads"]).unwrap().baseline,
+        "tokio"
+    );
+    let told = config(&["--contenders", "tokio,epoll", "--baseline", "epoll"]);
+    assert_eq!(told.unwrap().baseline, "epoll");
+}
+
+#[test]
+fn what_only_other_loops_can_take_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("closed.toml");
+    std::fs::write(&path, "connections = 5\npace = \"closed\"\n").unwrap();
+    let closed = path.to_str().unwrap();
+    for (words, named) in [
+        (["--rate", "500"], "--rate: `500` belongs to open loops"),
+        (
+            ["--arrivals", "poisson"],
+            "--arrivals: `poisson` belongs to open loops",
+        ),
+    ] {
+        let words = [&["--scenario", closed], &words[..]].concat();
+        assert!(config(&words).unwrap_err().contains(named), "{words:?}");
+    }
+    // `auto` asks for nothing, and one scenario that takes a value is enough.
+    assert!(config(&["--scenario", closed, "--rate", "auto"]).is_ok());
+    let both = format!("{closed},few");
+    assert!(config(&["--scenario", &both, "--rate", "500", "--think-time", "1ms"]).is_ok());
+}
+
+#[test]
+fn those_linger_that_can() {
+    let of = |words: &[&str]| -> Vec<Option<u64>> {
+        let contenders = config(words).unwrap().contenders;
+        contenders
+            .iter()
+            .map(|contender| contender.linger_micros)
+            .collect()
+    };
+    assert_eq!(of(&["--linger", "50us"]), [Some(50), None, None]);
+    assert_eq!(of(&["--linger", "0s"]), [None, None, None]);
+    assert_eq!(of(&[]), [None, None, None]);
+}
+
+fn sweep(words: &[&str]) -> Result<Config, String> {
+    let words = ["lab", "sweep"].iter().chain(words).copied();
+    let lab = Lab::try_parse_from(words).map_err(|error| error.to_string())?;
+    let Some(Action::Sweep(args)) = lab.action else {
+        panic!("no sweep");
+    };
+    args.validated(ENGINES, &"0-1".parse().unwrap())
+        .map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_sweep_over_connections_is_a_scenario_each() {
+    let config = sweep(&["--connections", "500,10,10000", "--rate", "3000", "--quick"]).unwrap();
+    let names: Vec<_> = config.scenarios.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "few connections=10",
+            "few connections=500",
+            "few connections=10000"
+        ]
+    );
+    assert_eq!(config.scenarios[2].connections, 10_000);
+    assert!(config.scenarios.iter().all(|s| s.cycles == QUICK_CYCLES
+        && matches!(
+            s.pace,
+            scenario::Pace::Open {
+                rate: scenario::Rate::PerSecond(3000.0),
+                ..
+            }
+        )));
+    let sweep = config.sweep.unwrap();
+    assert_eq!(
+        (sweep.parameter.as_str(), &sweep.families[..]),
+        (
+            "connections",
+            &ENGINES.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()[..]
+        )
+    );
+    assert_eq!(
+        (sweep.points[2].label.as_str(), sweep.points[2].value),
+        ("10,000", 10_000.0)
+    );
+    assert!(sweep.points.iter().all(|point| point.suffix.is_empty()));
+}
+
+#[test]
+fn a_sweep_over_rates_or_bytes_is_a_scenario_each() {
+    let config = sweep(&["--rate", "500,2500.5", "--scenario", "many"]).unwrap();
+    let names: Vec<_> = config.scenarios.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["many rate=500", "many rate=2500.5"]);
+    let config = sweep(&["--message-bytes", "100,1000"]).unwrap();
+    assert_eq!(config.scenarios[1].message_bytes, 1000);
+    assert_eq!(config.sweep.unwrap().points[1].label, "1,000 B");
+}
+
+#[test]
+fn a_sweep_over_linger_is_contenders_side_by_side() {
+    let config = sweep(&["--linger", "50us,20us", "--contenders", "epoll,tokio"]).unwrap();
+    let contenders: Vec<_> = config
+        .contenders
+        .iter()
+        .map(|contender| (contender.name.as_str(), contender.linger_micros))
+        .collect();
+    assert_eq!(
+        contenders,
+        [
+            ("epoll", None),
+            ("epoll linger=20us", Some(20)),
+            ("epoll linger=50us", Some(50)),
+            ("tokio", None)
+        ]
+    );
+    assert_eq!((config.scenarios.len(), config.baseline.as_str()), (1, "epoll"));
+    let points = config.sweep.unwrap().points;
+    let suffixes: Vec<_> = points.iter().map(|point| point.suffix.as_str()).collect();
+    assert_eq!(suffixes, ["", " linger=20us", " linger=50us"]);
+    assert_eq!((points[1].label.as_str(), points[1].value), ("20 µs", 20.0));
+}
+
+#[test]
+fn a_sweep_over_workers_is_contenders_side_by_side() {
+    let flags = [
+        "--workers",
+        "2,1",
+        "--contenders",
+        "tokio,epoll",
+        "--linger",
+        "30us",
+    ];
+    let rule = [
+        "--fail-if",
+        "epoll workers=2/epoll workers=1 cpu_micros_per_message > 2",
+    ];
+    let config = sweep(&[&flags[..], &rule].concat()).unwrap();
+    let contenders: Vec<_> = config
+        .contenders
+        .iter()
+        .map(|contender| {
+            (
+                contender.name.as_str(),
+                contender.workers,
+                contender.linger_micros,
+            )
+        })
+        .collect();
+    assert_eq!(
+        contenders,
+        [
+            ("tokio workers=1", Some(1), None),
+            ("tokio workers=2", Some(2), None),
+            ("epoll workers=1", Some(1), Some(30)),
+            ("epoll workers=2", Some(2), Some(30)),
+        ]
+    );
+    assert_eq!(config.baseline, "epoll workers=1");
+}
+
+#[test]
+fn what_is_wrong_in_a_sweep_is_named() {
+    for (words, named) in [
+        (vec![], "a sweep varies one of --connections"),
+        (vec!["--connections", "10"], "--connections: `10` is no list"),
+        (vec!["--connections", ""], "--connections: `` is no list"),
+        (
+            vec!["--connections", "10,"],
+            "--connections: `10,` has an empty place",
+        ),
+        (vec!["--connections", "10,0"], "--connections: `0` should be"),
+        (vec!["--connections", "10,-3"], "--connections: `-3` should be"),
+        (vec!["--connections", "10,ten"], "--connections: `ten` should be"),
+        (
+            vec!["--connections", "10,20,10"],
+            "--connections: `10` stands twice",
+        ),
+        (
+            vec!["--connections", "10,99999999"],
+            "--connections: `99999999` should be between",
+        ),
+        (
+            vec!["--connections", "10,20", "--workers", "1,2"],
+            "--workers: `1,2` is a second list beside --connections",
+        ),
+        (
+            vec!["--connections", "10,20", "--rate", "0"],
+            "--rate: `0` should be",
+        ),
+        (vec!["--rate", "10,auto"], "--rate: `auto` should be more than 0"),
+        (vec!["--rate", "10,0"], "--rate: `0` should be"),
+        (vec!["--linger", "10us,20"], "--linger: `20` is no duration"),
+        (vec!["--linger", "10us,20ms"], "--linger: `20ms` is too long"),
+        (
+            vec!["--linger", "10us,20us", "--contenders", "tokio"],
+            "--linger: epoll and uring linger",
+        ),
+        (vec!["--message-bytes", "1,99999999"], "--message-bytes: "),
+        (vec!["--workers", "0,1"], "--workers: `0` should be"),
+        (
+            vec!["--workers", "1,2", "--contender", "name=mine,echo=x:1"],
+            "--workers: `mine` is a contender of yours",
+        ),
+        (
+            vec!["--connections", "10,20", "--scenario", "few,many"],
+            "--scenario: `few,many` are several",
+        ),
+        (vec!["--connections", "10,20", "--scenario", "fwe"], "`fwe`"),
+    ] {
+        let error = sweep(&words).unwrap_err();
+        assert!(error.contains(named), "{words:?}: {error}");
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named() {
     for (words, named) in [
         (
@@ -92,16 +311,54 @@ fn what_is_wrong_is_named() {
         (vec!["--rate", "0"], "--rate: `0`"),
         (vec!["--rate=-1"], "--rate: `-1`"),
         (vec!["--rate", "fast"], "--rate: `fast`"),
-        (vec!["--connections", "0"], "--connections: 0"),
+        (
+            vec!["--connections", "0"],
+            "--connections: `0` should be between 1",
+        ),
         (vec!["--connections", "abc"], "'abc'"),
-        (vec!["--message-bytes", "0"], "--message-bytes: 0"),
+        (vec!["--message-bytes", "0"], "--message-bytes: `0` should be"),
         (
             vec!["--message-bytes", "99999999999"],
-            "message_bytes = 99999999999",
+            "--message-bytes: `99999999999` should be",
         ),
-        (vec!["--cycles", "0"], "--cycles: 0"),
+        (vec!["--cycles", "0"], "--cycles: `0` measures nothing"),
         (vec!["--slice", "soon"], "'soon'"),
-        (vec!["--slice", "0s"], "slice = 0s"),
+        (
+            vec!["--slice", "0ms"],
+            "--slice: `0s` should be between 10ms and 1h",
+        ),
+        (vec!["--slice", "2h"], "--slice: `2h`"),
+        (vec!["--connections", "99999999"], "--connections: `99999999`"),
+        (
+            vec!["--think-time", "10ms"],
+            "--think-time: `10ms` belongs to closed",
+        ),
+        (
+            vec!["--think-time", "10ms", "--rate", "500"],
+            "--think-time: `10ms` belongs to closed",
+        ),
+        (
+            vec!["--baseline", "epoll", "--contenders", "tokio"],
+            "--baseline: `epoll` takes no part: choose among `tokio`",
+        ),
+        (vec!["--linger", "11ms"], "--linger: `11ms` is too long"),
+        (
+            vec!["--linger", "1500ns"],
+            "--linger: `1us 500ns` should be whole",
+        ),
+        (
+            vec!["--linger", "50us", "--contenders", "tokio"],
+            "--linger: epoll and uring linger",
+        ),
+        (
+            vec![
+                "--metrics",
+                "127.0.0.1:9102",
+                "--client-metrics",
+                "127.0.0.1:9100",
+            ],
+            "--client-metrics: 127.0.0.1:9100 and the next ports",
+        ),
         (vec!["--workers", "0"], "--workers: 0"),
         (vec!["--events", "0"], "--events: 0"),
         (vec!["--arrivals", "often"], "`often`"),

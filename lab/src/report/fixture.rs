@@ -70,6 +70,33 @@ pub fn result() -> LabResult {
     result
 }
 
+/// What `lab sweep` with these words gives when nobody can be skipped: its configuration, without runs.
+pub fn sweep(words: &[&str]) -> LabResult {
+    use clap::Parser;
+    let words = [
+        "lab",
+        "sweep",
+        "--quick",
+        "--server-cpus",
+        "0",
+        "--client-cpus",
+        "1",
+    ]
+    .iter()
+    .chain(words);
+    let Some(crate::cli::Action::Sweep(args)) = Lab::try_parse_from(words).unwrap().action else {
+        panic!("no sweep");
+    };
+    let config = args.validated(&["epoll", "tokio", "threads"], &"0-1".parse().unwrap());
+    LabResult {
+        config: config.unwrap(),
+        skipped: vec![],
+        runs: vec![],
+        comparisons: vec![],
+        ..result()
+    }
+}
+
 fn with(mut run: Run, verdict: Verdict, reason: &str) -> Run {
     run.verdicts = vec![verdict];
     run.reasons = vec![reason.to_owned()];
@@ -95,7 +122,8 @@ fn machine() -> Machine {
     }
 }
 
-fn run(scenario: &str, contender: &str, cpu_micros: f64, cycles: u32) -> Run {
+/// An ok run that costs so much.
+pub fn run(scenario: &str, contender: &str, cpu_micros: f64, cycles: u32) -> Run {
     let cycle = |cycle: u32| Cycle {
         cycle,
         seconds: 0.25,

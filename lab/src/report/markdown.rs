@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::figures::mebibytes;
-use super::{COLUMNS, rows, sentences};
+use super::{COLUMNS, rows, sentences, sweep};
 use crate::result::LabResult;
 
 /// The whole text.
@@ -14,6 +14,18 @@ pub fn render(result: &LabResult) -> String {
     );
     for remark in sentences::general(result) {
         let _ = write!(out, "\n{remark}\n");
+    }
+    let tables = sweep::tables(result);
+    if let Some(varied) = &result.config.sweep {
+        let _ = write!(out, "\n## By {}\n", varied.parameter);
+    }
+    for table in tables {
+        let _ = write!(
+            out,
+            "\n{}:\n\n{}",
+            capitalised(&table.title),
+            self::table(&table.header, &table.rows, 1)
+        );
     }
     for scenario in &result.config.scenarios {
         let rows = rows(result, &scenario.name);
@@ -157,7 +169,20 @@ fn capitalised(text: &str) -> String {
         .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
+/// A table whose first `left` columns hold names, the others figures.
+pub fn table(header: &[String], rows: &[Vec<String>], left: usize) -> String {
+    let mut out = String::new();
+    let rules: Vec<_> = (0..header.len())
+        .map(|index| if index < left { "---" } else { "--:" }.to_owned())
+        .collect();
+    for row in [header, &rules].into_iter().chain(rows.iter().map(Vec::as_slice)) {
+        let cells: Vec<_> = row.iter().map(|cell| escaped(cell)).collect();
+        let _ = writeln!(out, "| {} |", cells.join(" | "));
+    }
+    out
+}
+
 /// What would break a table's cell.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
-use super::{COLUMNS, rows, sentences};
+use super::{COLUMNS, rows, sentences, sweep};
 use crate::result::LabResult;
 
 /// Fits a terminal of usual width.
@@ -20,6 +20,14 @@ const STYLE: TableStyle = TableStyle::new()
 /// The whole text.
 pub fn render(result: &LabResult) -> String {
     let mut out = String::new();
+    for table in sweep::tables(result) {
+        let _ = writeln!(
+            out,
+            "\n{}\n{}",
+            table.title,
+            figures_table(table.header, table.rows, 1)
+        );
+    }
     for scenario in &result.config.scenarios {
         let rows = rows(result, &scenario.name);
         if rows.is_empty() {
@@ -31,12 +39,8 @@ pub fn render(result: &LabResult) -> String {
             scenario.name,
             sentences::question(result, scenario)
         );
-        let mut table = Table::new();
-        table
-            .load_style(STYLE)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(WIDTH)
-            .set_header(COLUMNS);
+        let mut table = empty_table();
+        table.set_header(COLUMNS);
         table.add_rows(rows);
         // Figures are never broken; several verdicts may be, between them.
         for column in table.column_iter_mut().take(COLUMNS.len() - 1) {
@@ -64,4 +68,30 @@ pub fn render(result: &LabResult) -> String {
     }
     out.push('\n');
     out
+}
+
+/// A table that fits a terminal, without header and rows.
+pub fn empty_table() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(STYLE)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
+    table
+}
+
+/// A table of figures: the first `left` columns hold names, the others figures, none of which is broken.
+pub fn figures_table(header: Vec<String>, rows: Vec<Vec<String>>, left: usize) -> Table {
+    let mut table = empty_table();
+    table.set_header(header);
+    table.add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column
+            .set_constraint(ColumnConstraint::ContentWidth)
+            .set_padding((0, 1));
+        if index >= left {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
 }

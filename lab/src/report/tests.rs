@@ -37,3 +37,68 @@ fn without_a_believable_run_there_is_no_answer() {
     assert!(result.comparisons.is_empty());
     assert!(terminal::render(&result).contains("No run can be believed"));
 }
+
+/// Costs grow with connections; `threads` cannot hold the most, and `tokio` misses a rate.
+fn sweep_of_connections() -> LabResult {
+    let mut result = fixture::sweep(&["--connections", "50,500,10000"]);
+    for (connections, cost) in [(50, 10.0), (500, 11.0), (10_000, 14.0)] {
+        let scenario = format!("few connections={connections}");
+        result.runs.push(fixture::run(&scenario, "epoll", cost, 4));
+        result.runs.push(fixture::run(&scenario, "tokio", cost * 1.25, 4));
+        if connections < 10_000 {
+            result
+                .runs
+                .push(fixture::run(&scenario, "threads", cost * 2.0, 4));
+        }
+    }
+    result.runs[4].verdicts = vec![crate::verdict::Verdict::RateMissed];
+    result.skipped.push(crate::result::Skipped {
+        scenario: "few connections=10000".to_owned(),
+        contender: "threads".to_owned(),
+        why: "this machine allows 100 threads".to_owned(),
+    });
+    result.comparisons = comparison::compare(&result);
+    result
+}
+
+#[test]
+fn a_sweep_is_a_table_a_metric() {
+    let text = terminal::render(&sweep_of_connections());
+    for line in text.lines().filter(|line| line.contains('─')) {
+        assert!(line.chars().count() <= 120, "{line}");
+    }
+    let tables = text.split("\nfew connections=50:").next().unwrap();
+    insta::assert_snapshot!(tables);
+    let markdown = markdown::render(&sweep_of_connections());
+    assert!(markdown.contains("## By connections"), "{markdown}");
+    assert!(
+        markdown.contains("| 10,000 | 14.00  ×1.40 [1.37, 1.43] |"),
+        "{markdown}"
+    );
+}
+
+#[test]
+fn a_sweep_of_linger_pairs_within_cycles() {
+    let mut result = fixture::sweep(&["--linger", "50us,100us", "--contenders", "epoll,tokio"]);
+    for (contender, cost) in [
+        ("epoll", 10.0),
+        ("epoll linger=50us", 8.0),
+        ("epoll linger=100us", 7.0),
+        ("tokio", 12.0),
+    ] {
+        result.runs.push(fixture::run("few", contender, cost, 4));
+    }
+    let tables = sweep::tables(&result);
+    assert_eq!(tables[0].header, ["linger", "epoll", "tokio"]);
+    assert_eq!(
+        tables[0].rows,
+        [
+            ["0 µs", "10.00", "12.00"],
+            ["50 µs", "8.00  ×0.80 [0.80, 0.80]", "–"],
+            ["100 µs", "7.00  ×0.70 [0.70, 0.70]", "–"],
+        ]
+    );
+    assert_eq!(tables[1].rows[0], ["0 µs", "baseline", "1.20 [1.20, 1.20]"]);
+    result.runs.clear();
+    assert!(sweep::tables(&result).is_empty(), "nothing was measured");
+}

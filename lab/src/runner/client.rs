@@ -34,6 +34,8 @@ pub enum NoAnswer {
     Interrupted,
     /// It gave up or ended; its reason.
     Gone(String),
+    /// It could not do what the user asked of it: what, and what to change.
+    Input(String),
 }
 
 impl From<Interrupted> for NoAnswer {
@@ -74,12 +76,16 @@ impl Client {
             ramp_seconds: 0.0,
         };
         let patience = RAMP_PATIENCE + Duration::from_secs(scenario.connections / RAMP_PER_SECOND_MIN);
-        match client.event(waiter, patience)? {
-            Event::Ready { ramp_seconds, .. } => {
+        match client.event(waiter, patience) {
+            Ok(Event::Ready { ramp_seconds, .. }) => {
                 client.ramp_seconds = ramp_seconds;
                 Ok(client)
             }
-            other => Err(unexpected(&other)),
+            Ok(other) => Err(unexpected(&other)),
+            Err(NoAnswer::Gone(why)) => {
+                Err(in_the_labs_words(&why).map_or(NoAnswer::Gone(why), NoAnswer::Input))
+            }
+            Err(other) => Err(other),
         }
     }
 
@@ -149,6 +155,13 @@ fn unexpected(event: &Event) -> NoAnswer {
     NoAnswer::Gone(format!("it answered out of turn: {event:?}"))
 }
 
+/// What a client says of an address that its metrics cannot have, with the flag that the user of the lab gave; `None`
+/// when it speaks of something else.
+fn in_the_labs_words(why: &str) -> Option<String> {
+    let (_, rest) = why.split_once("--metrics ")?;
+    Some(format!("--client-metrics: its client's {rest}"))
+}
+
 fn metrics(config: &Config, index: usize) -> String {
     match config.client_metrics {
         // Port 0 is any free one, for each.
@@ -159,5 +172,20 @@ fn metrics(config: &Config, index: usize) -> String {
             SocketAddr::new(first.ip(), port.min(u32::from(u16::MAX)) as u16).to_string()
         }
         None => "none".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clash_of_metrics_names_the_labs_flag() {
+        let said = "exit code 2: error: --metrics 127.0.0.1:9200 cannot be listened at (Address in use): choose another";
+        assert_eq!(
+            in_the_labs_words(said).unwrap(),
+            "--client-metrics: its client's 127.0.0.1:9200 cannot be listened at (Address in use): choose another"
+        );
+        assert_eq!(in_the_labs_words("exit code 1: cannot connect"), None);
     }
 }

@@ -61,6 +61,10 @@ pub fn start(
         Ok(server) => server,
         Err(Refusal::Interrupted) => return Err(Interrupted),
         Err(Refusal::Cannot(why)) => return skipped(why),
+        Err(Refusal::Input(why)) => {
+            session.input_faults += 1;
+            return skipped(why);
+        }
     };
     let before = server.source.read();
     let counted = server.source.totals();
@@ -73,6 +77,10 @@ pub fn start(
                 Some(end) => format!("its server ended while connections were made ({end})"),
                 None => format!("its client could not connect: {why}"),
             });
+        }
+        Err(NoAnswer::Input(why)) => {
+            session.input_faults += 1;
+            return skipped(why);
         }
     };
     session.enter(scenario, &contender.name, Phase::Idle);
@@ -164,7 +172,7 @@ impl Lane {
         let totals = match self.client.finish(session.waiter) {
             Ok(totals) => totals,
             Err(NoAnswer::Interrupted) => return Err(Interrupted),
-            Err(NoAnswer::Gone(why)) => {
+            Err(NoAnswer::Gone(why) | NoAnswer::Input(why)) => {
                 self.die(why);
                 return Ok(());
             }
@@ -214,7 +222,7 @@ impl Lane {
     fn outcome(&mut self, answer: Result<Slice, NoAnswer>) -> Result<Option<Slice>, Interrupted> {
         match answer {
             Err(NoAnswer::Interrupted) => Err(Interrupted),
-            Err(NoAnswer::Gone(why)) => {
+            Err(NoAnswer::Gone(why) | NoAnswer::Input(why)) => {
                 self.die(why);
                 Ok(None)
             }

@@ -1,6 +1,9 @@
 //! A contender's server: started or found, watched, and stopped.
 
+use std::fs::Metadata;
 use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -33,6 +36,8 @@ pub enum Refusal {
     Interrupted,
     /// It cannot run here: why, and what to change.
     Cannot(String),
+    /// What the user said of it is wrong: what, and what to change.
+    Input(String),
 }
 
 impl From<Interrupted> for Refusal {
@@ -48,8 +53,8 @@ impl Server {
     /// When it cannot run here, or the user wants to stop.
     pub fn start(contender: &Contender, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
         match &contender.origin {
-            Origin::Engine { engine } => start_engine(engine, config, waiter),
-            Origin::External { external } => start_external(external, config, waiter),
+            Origin::Engine { engine } => start_engine(engine, contender, config, waiter),
+            Origin::External { external } => start_external(external, contender, config, waiter),
             Origin::Command { command, metrics } => {
                 start_command(command, metrics.as_deref(), config, waiter)
             }
@@ -74,7 +79,7 @@ impl Server {
             Some(child) if lost => child.obituary_soon(),
             Some(child) => child.obituary(),
             None if lost => match reach(&self.echo) {
-                Err(Refusal::Cannot(why)) => Some(why),
+                Err(Refusal::Input(why)) => Some(why),
                 _ => None,
             },
             None => None,
@@ -89,10 +94,18 @@ impl Server {
     }
 }
 
-fn start_engine(engine: &str, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
+fn start_engine(
+    engine: &str,
+    contender: &Contender,
+    config: &Config,
+    waiter: &Waiter,
+) -> Result<Server, Refusal> {
     engines::probe(engine).map_err(Refusal::Cannot)?;
     let mut command = super::own_command("server").map_err(Refusal::Cannot)?;
     command.args(["--engine", engine]);
+    if let Some(micros) = contender.linger_micros {
+        command.args(["--linger", &format!("{micros}us")]);
+    }
     if let Some(accept) = &config.epoll.accept {
         command.args(["--accept", accept]);
     }
@@ -102,22 +115,33 @@ fn start_engine(engine: &str, config: &Config, waiter: &Waiter) -> Result<Server
     if let Some(events) = config.epoll.events {
         command.args(["--events", &events.to_string()]);
     }
-    start_ready(command, config, waiter)
+    start_ready(command, contender, config, waiter)
 }
 
-fn start_external(name: &str, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
+fn start_external(
+    name: &str,
+    contender: &Contender,
+    config: &Config,
+    waiter: &Waiter,
+) -> Result<Server, Refusal> {
     let external = external::find(name)
         .ok_or_else(|| Refusal::Cannot(format!("the lab knows no server called `{name}`")))?;
     let mut command = Command::new(external.program().map_err(Refusal::Cannot)?);
     command.args(external.flags);
-    start_ready(command, config, waiter)
+    start_ready(command, contender, config, waiter)
 }
 
 /// Starts a server that takes our flags and says where it listens when it is ready.
-fn start_ready(mut command: Command, config: &Config, waiter: &Waiter) -> Result<Server, Refusal> {
+fn start_ready(
+    mut command: Command,
+    contender: &Contender,
+    config: &Config,
+    waiter: &Waiter,
+) -> Result<Server, Refusal> {
+    let workers = contender.workers.unwrap_or(config.workers);
     command
         .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
-        .args(["--workers", &config.workers.to_string()]);
+        .args(["--workers", &workers.to_string()]);
     if let Some(cpus) = config.cpus.server() {
         command.args(["--cpus", cpus]);
     }
@@ -178,6 +202,14 @@ fn start_command(
     config: &Config,
     waiter: &Waiter,
 ) -> Result<Server, Refusal> {
+    if let Some(program) = words.first()
+        && let Err(why) = find_program(program)
+    {
+        return Err(Refusal::Input(format!(
+            "{why}; correct command=\"{}\"",
+            words.join(" ")
+        )));
+    }
     let port = free_port()?;
     let metrics_port = free_port()?;
     let filled = |text: &str| {
@@ -220,6 +252,31 @@ fn start_command(
     })
 }
 
+/// Whether there is such a program, where a shell would look for it.
+fn find_program(program: &str) -> Result<(), String> {
+    let places: Vec<PathBuf> = if program.contains('/') {
+        vec![PathBuf::from(program)]
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(program))
+            .collect()
+    };
+    let files: Vec<_> = places
+        .iter()
+        .filter_map(|place| Some((place, place.metadata().ok()?)))
+        .collect();
+    let executable = |metadata: &Metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0;
+    if files.iter().any(|(_, metadata)| executable(metadata)) {
+        return Ok(());
+    }
+    Err(match files.first() {
+        Some((place, _)) => format!("{} is no program that may be started", place.display()),
+        None if program.contains('/') => format!("there is no program {program}"),
+        None => format!("there is no program {program} in any folder of PATH"),
+    })
+}
+
 /// A port that is free now. Another program could take it before the contender does; then the contender says so.
 fn free_port() -> Result<u16, Refusal> {
     TcpListener::bind("127.0.0.1:0")
@@ -229,7 +286,7 @@ fn free_port() -> Result<u16, Refusal> {
 }
 
 fn reach(echo: &str) -> Result<(), Refusal> {
-    let cannot = |why: String| Refusal::Cannot(format!("{why}; start it, or correct echo={echo}"));
+    let cannot = |why: String| Refusal::Input(format!("{why}; start it, or correct echo={echo}"));
     let addresses = echo
         .to_socket_addrs()
         .map_err(|error| cannot(format!("`{echo}` cannot be resolved: {error}")))?;
@@ -267,9 +324,24 @@ mod tests {
 
     #[test]
     fn an_address_where_nobody_is_says_what_to_do() {
-        let Err(Refusal::Cannot(why)) = reach("127.0.0.1:1") else {
+        let Err(Refusal::Input(why)) = reach("127.0.0.1:1") else {
             panic!("somebody listens on port 1");
         };
         assert!(why.contains("127.0.0.1:1") && why.contains("start it"), "{why}");
+    }
+
+    #[test]
+    fn a_program_is_found_as_a_shell_finds_it() {
+        assert_eq!(find_program("sh"), Ok(()));
+        assert_eq!(find_program("/bin/sh"), Ok(()));
+        for (program, named) in [
+            ("./no-such-program", "there is no program ./no-such-program"),
+            ("no-such-program", "PATH"),
+            ("/etc/passwd", "/etc/passwd is no program"),
+            ("/etc", "/etc is no program"),
+        ] {
+            let why = find_program(program).unwrap_err();
+            assert!(why.contains(named), "{program}: {why}");
+        }
     }
 }

@@ -1,0 +1,81 @@
+//! Who takes part, as the flags say: the user's own definitions, the baseline, and whom rules speak of.
+
+use super::{UsageError, of_flag};
+use crate::config::Config;
+use crate::contender::Contender;
+
+/// Whom all others are compared to when nobody else is named.
+const DEFAULT_BASELINE: &str = "epoll";
+
+/// Reads definitions; one text may hold several, as an environment variable does, each beginning with `name=`.
+pub fn own(definitions: &[String]) -> Result<Vec<Contender>, UsageError> {
+    let mut own = Vec::new();
+    for definition in definitions {
+        let mut rest = definition.trim().trim_end_matches(';');
+        while !rest.is_empty() {
+            let end = rest
+                .match_indices(';')
+                .map(|(index, _)| index)
+                .find(|index| rest[index + 1..].trim_start().starts_with("name="))
+                .unwrap_or(rest.len());
+            let one = rest[..end].trim();
+            own.push(Contender::parse(one).map_err(|why| of_flag(&format!("--contender {one}"), why))?);
+            rest = rest.get(end + 1..).unwrap_or_default();
+        }
+    }
+    Ok(own)
+}
+
+/// The baseline as told. When it was not told, and the default takes no part, the first contender stands in.
+pub fn baseline(told: Option<&str>, contenders: &[Contender]) -> Result<String, UsageError> {
+    let name = told.unwrap_or(DEFAULT_BASELINE);
+    if contenders.iter().any(|contender| contender.name == name) {
+        return Ok(name.to_owned());
+    }
+    match contenders.first() {
+        Some(first) if told.is_none() => Ok(first.name.clone()),
+        _ => Err(of_flag(
+            "--baseline",
+            format!("`{name}` takes no part: choose among {}", listed(contenders)),
+        )),
+    }
+}
+
+fn listed(contenders: &[Contender]) -> String {
+    let names: Vec<_> = contenders
+        .iter()
+        .map(|contender| format!("`{}`", contender.name))
+        .collect();
+    names.join(", ")
+}
+
+/// Refuses rules that speak of somebody or something that is not there.
+pub fn check_rules(config: &Config) -> Result<(), UsageError> {
+    for rule in &config.fail_if {
+        let flag = format!("--fail-if '{rule}'");
+        for name in std::iter::once(&rule.contender).chain(&rule.baseline) {
+            if config.contenders.iter().all(|contender| contender.name != *name) {
+                let why = format!(
+                    "`{name}` is none of the contenders: choose among {}",
+                    listed(&config.contenders)
+                );
+                return Err(of_flag(&flag, why));
+            }
+        }
+        if let Some(name) = &rule.scenario
+            && config.scenarios.iter().all(|scenario| scenario.name != *name)
+        {
+            let names: Vec<_> = config
+                .scenarios
+                .iter()
+                .map(|scenario| format!("`{}`", scenario.name))
+                .collect();
+            let why = format!(
+                "`{name}` is none of the scenarios: choose among {}",
+                names.join(", ")
+            );
+            return Err(of_flag(&flag, why));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,180 @@
+//! The flags as they are typed: what each is called, and its help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use client::summary::Arrivals;
+use sys::cpu::CpuSet;
+
+use crate::fail_if::Rule;
+
+/// The flags of `lab run`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Scenarios: `few`, `many`, or the path of a .toml file; several with commas
+    #[arg(
+        long,
+        env = "SCENARIOS",
+        value_delimiter = ',',
+        default_value = "few,many",
+        value_name = "LIST|FILE.toml"
+    )]
+    pub(super) scenario: Vec<String>,
+    /// Messages per second over all connections, or `auto`: a share of the slowest contender's capacity
+    /// [default: the scenario's, auto]
+    #[arg(long, env, value_name = "auto|N", allow_hyphen_values = true)]
+    pub(super) rate: Option<String>,
+    /// Connections to each contender [default: the scenario's]
+    #[arg(long, env, value_name = "N")]
+    pub(super) connections: Option<u64>,
+    /// Bytes of a message [default: the scenario's]
+    #[arg(long, env, value_name = "BYTES")]
+    pub(super) message_bytes: Option<u64>,
+    /// Threads that each server may work with [default: the number of the servers' CPUs]
+    #[arg(long, env, value_name = "N")]
+    pub(super) workers: Option<usize>,
+    /// Passed to epoll and uring: how long a batch's worker lets further messages gather before it waits again, such as
+    /// 50us; dearer answers for cheaper ones
+    #[arg(long, env, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(super) linger: Option<Duration>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// The flags of `lab sweep`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "One of --connections, --rate, --workers, --linger and --message-bytes is a list; the others may have one value. \
+    Each value of --connections, --rate and --message-bytes is a scenario of its own. Unless the scenario or --rate says a \
+    rate, it is chosen anew for each: a share of what the slowest contender can do there. Values of --workers and --linger \
+    are contenders side by side in one scenario, so that their slices are paired; 0 is added to those of --linger, and \
+    contenders that cannot linger take part at 0 alone."
+)]
+pub struct SweepArgs {
+    /// The scenario: `few`, `many`, or the path of a .toml file
+    #[arg(long, env = "SCENARIOS", default_value = "few", value_name = "NAME|FILE.toml")]
+    pub(super) scenario: String,
+    /// Connections to each contender, such as 10,50,500,5000,10000
+    #[arg(long, env, value_name = "LIST")]
+    pub(super) connections: Option<String>,
+    /// Messages per second over all connections, such as 5000,20000,40000
+    #[arg(long, env, value_name = "LIST", allow_hyphen_values = true)]
+    pub(super) rate: Option<String>,
+    /// Threads that each server may work with, such as 1,2,4
+    #[arg(long, env, value_name = "LIST")]
+    pub(super) workers: Option<String>,
+    /// How long epoll and uring let messages gather, such as 20us,50us,100us
+    #[arg(long, env, value_name = "LIST")]
+    pub(super) linger: Option<String>,
+    /// Bytes of a message, such as 100,1000,10000
+    #[arg(long, env, value_name = "LIST")]
+    pub(super) message_bytes: Option<String>,
+    #[command(flatten)]
+    pub(super) common: Common,
+}
+
+/// The flags of `lab compare`.
+#[derive(Debug, Clone, clap::Args)]
+#[command(
+    after_help = "A rule of --fail-if reads as after over before: `few: epoll cpu_micros_per_message > 1.05` fails when a message \
+    costs epoll over 5 % more after than before. `few: tokio/epoll cpu_micros_per_message > 1.05` asks for the ratio of the \
+    two, after over before, in which a machine's drift cancels. What chance explains (the interval holds 1) counts as 1."
+)]
+pub struct CompareArgs {
+    /// A result.json, or the folder that holds it: before
+    pub before: PathBuf,
+    /// Another one: after
+    pub after: PathBuf,
+    /// Fail (exit code 3) when this holds, or cannot be decided; repeatable
+    #[arg(long, env = "COMPARE_FAIL_IF", value_delimiter = ';', value_name = "RULE")]
+    pub fail_if: Vec<Rule>,
+    /// Write it to this file as well, as markdown
+    #[arg(long, env = "COMPARE_OUTPUT", value_name = "FILE.md")]
+    pub output: Option<PathBuf>,
+    /// Seeds the bootstrap
+    #[arg(long, env, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+}
+
+/// The flags that `lab run` and `lab sweep` have in common.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Common {
+    /// Contenders in order: names, `engines` (our server's), `own` (the --contender ones), or `all` (both, and the other
+    /// servers of this repository that are built: see `lab list`); the same twice makes a null check
+    #[arg(
+        long,
+        env,
+        value_delimiter = ',',
+        default_value = "engines,own",
+        value_name = "LIST"
+    )]
+    pub(super) contenders: Vec<String>,
+    /// A contender of your own: name=mine,echo=HOST:PORT[,metrics=URL] (it runs already) or
+    /// name=mine,command="./mine --port {port}"[,metrics=URL with {metrics_port}] (the lab starts it); repeatable,
+    /// in the environment separated by semicolons
+    #[arg(long, env, value_name = "DEFINITION")]
+    pub(super) contender: Vec<String>,
+    /// To whom all others are compared [default: epoll; without it the first contender]
+    #[arg(long, env, value_name = "NAME")]
+    pub(super) baseline: Option<String>,
+    /// How long a slice is [default: the scenario's, 250ms]
+    #[arg(long, env, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(super) slice: Option<Duration>,
+    /// Slices of each contender [default: the scenario's, 40]
+    #[arg(long, env, value_name = "N")]
+    pub(super) cycles: Option<u32>,
+    /// Arrivals in open loops: smooth, poisson, or 'burst 1ms' [default: the scenario's]
+    #[arg(long, env, value_name = "ARRIVALS")]
+    pub(super) arrivals: Option<Arrivals>,
+    /// Think time in closed loops [default: the scenario's]
+    #[arg(long, env, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    pub(super) think_time: Option<Duration>,
+    /// A short look: few cycles, under 30 s in all
+    #[arg(long, env)]
+    pub(super) quick: bool,
+    /// Where results go
+    #[arg(long, env, default_value = "results", value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// Seeds the bootstrap and random arrivals
+    #[arg(long, env, default_value_t = 1, value_name = "N")]
+    pub(super) seed: u64,
+    /// Fail (exit code 3) when this holds, such as 'tokio/epoll cpu_micros_per_message > 1.5' or
+    /// 'few: epoll response_micros.p99 > 1000', or cannot be decided; repeatable
+    #[arg(long, env, value_delimiter = ';', value_name = "RULE")]
+    pub(super) fail_if: Vec<Rule>,
+    /// CPUs of the servers, such as 0-3,6 [default: the first half]
+    #[arg(long, env, value_name = "LIST")]
+    pub(super) server_cpus: Option<CpuSet>,
+    /// CPUs of the clients [default: the last half]
+    #[arg(long, env, value_name = "LIST")]
+    pub(super) client_cpus: Option<CpuSet>,
+    /// Pin nobody to CPUs
+    #[arg(long, env, conflicts_with_all = ["server_cpus", "client_cpus"])]
+    pub(super) no_pin: bool,
+    /// Passed to epoll: how listening sockets are shared
+    #[arg(long, env, value_parser = ["shared", "exclusive", "reuseport"])]
+    pub(super) accept: Option<String>,
+    /// Passed to epoll: edge- or level-triggered
+    #[arg(long, env, value_parser = ["edge", "level"])]
+    pub(super) trigger: Option<String>,
+    /// Passed to epoll: events for each wait
+    #[arg(long, env, value_name = "N")]
+    pub(super) events: Option<usize>,
+    /// Where the lab's own metrics are served, or `none`
+    #[arg(long, env, default_value = "none", value_name = "ADDR|none")]
+    pub(super) metrics: String,
+    /// Where the clients' metrics are served, or `none`: the first contender's client on this port, the next one on
+    /// the next
+    #[arg(long, env, default_value = "none", value_name = "ADDR|none")]
+    pub(super) client_metrics: String,
+    /// Start again after the last scenario, until stopped
+    #[arg(
+        long,
+        env = "LAB_REPEAT",
+        num_args = 0..=1,
+        default_value = "false",
+        default_missing_value = "true",
+        value_name = "true|false"
+    )]
+    pub(super) repeat: bool,
+}

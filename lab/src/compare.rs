@@ -1,0 +1,280 @@
+//! Pure: two results side by side: what each contender cost before and after, and whether chance explains the difference.
+
+pub mod changes;
+mod rules;
+mod text;
+
+pub use rules::violations;
+pub use text::{markdown, terminal};
+
+use crate::comparison;
+use crate::result::{LabResult, Run};
+use crate::stats::{self, Estimate};
+use changes::Change;
+
+/// The figures that are shown, in their order.
+pub const FIGURES: [&str; 7] = [
+    comparison::CPU,
+    comparison::CAPACITY,
+    comparison::RESIDENT,
+    comparison::RESPONSE_P50,
+    comparison::RESPONSE_P99,
+    comparison::RESPONSE_P999,
+    comparison::WAKE_UPS,
+];
+
+/// Offered rates that differ by less are the same load.
+const RATE_SHARE_MAX: f64 = 0.01;
+
+/// A result after another.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared<'a> {
+    /// The first one.
+    pub before: &'a LabResult,
+    /// The second one.
+    pub after: &'a LabResult,
+    /// What differs between the machines. Not empty: absolute figures are those of two machines.
+    pub machine: Vec<Change>,
+    /// What differs in what was busy on the machines, which is no other machine.
+    pub circumstances: Vec<Change>,
+    /// What differs in what was asked for.
+    pub config: Vec<Change>,
+    /// The contender that both results compare all others to.
+    pub baseline: Option<&'a str>,
+    /// The scenarios that both have runs of.
+    pub scenarios: Vec<Scenario<'a>>,
+    /// The scenarios that only one has runs of, with a sentence each.
+    pub alone: Vec<String>,
+}
+
+/// A scenario that both results have runs of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scenario<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What makes its figures those of two different loads, a sentence each.
+    pub unequal: Vec<String>,
+    /// The contenders that both have a run of.
+    pub contenders: Vec<Contender<'a>>,
+    /// The contenders that only one has a run of, a sentence each.
+    pub alone: Vec<String>,
+}
+
+/// A contender that both results have a run of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contender<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Why its runs are not to be compared, if so.
+    pub obstacle: Option<String>,
+    /// One for each of [`FIGURES`].
+    pub figures: Vec<Figure>,
+}
+
+/// A figure before and after.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    /// Its name.
+    pub name: &'static str,
+    /// In the first result.
+    pub before: Option<f64>,
+    /// In the second one.
+    pub after: Option<f64>,
+    /// After over before, when both runs may be believed.
+    pub direct: Option<Estimate>,
+    /// Contender over baseline after, over the same before: whatever made all of a machine faster or slower is not in it.
+    pub relative: Option<Estimate>,
+}
+
+/// What may be said of a ratio.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finding {
+    /// Chance explains it.
+    NotShown,
+    /// It fell.
+    Less,
+    /// It rose.
+    More,
+    /// How far chance goes is not known: measured once a run, or in one cycle.
+    NoInterval,
+}
+
+impl Finding {
+    /// What an estimate of a ratio shows.
+    pub fn of(ratio: Estimate) -> Finding {
+        match ratio.interval {
+            None => Finding::NoInterval,
+            Some((low, _)) if low > 1.0 => Finding::More,
+            Some((_, high)) if high < 1.0 => Finding::Less,
+            Some(_) => Finding::NotShown,
+        }
+    }
+}
+
+impl Figure {
+    /// The ratio that words go by: between different machines the relative one alone, else the direct one.
+    pub fn preferred(&self, machines_differ: bool) -> Option<Estimate> {
+        if machines_differ {
+            self.relative
+        } else {
+            self.direct
+        }
+    }
+
+    /// Whether the direct ratio shows a difference that the relative one does not: as when the machine drifted, or the
+    /// baseline changed too.
+    pub fn gone_relatively(&self) -> bool {
+        let shows = |ratio: Option<Estimate>| ratio.map(Finding::of);
+        matches!(shows(self.direct), Some(Finding::Less | Finding::More))
+            && shows(self.relative) == Some(Finding::NotShown)
+    }
+}
+
+/// Compares two results. `seed` is the bootstrap's.
+pub fn compare<'a>(before: &'a LabResult, after: &'a LabResult, seed: u64) -> Compared<'a> {
+    let (machine, circumstances) = changes::of_machine(&before.machine, &after.machine);
+    let baseline = (before.config.baseline == after.config.baseline).then_some(&*before.config.baseline);
+    let mut scenarios = Vec::new();
+    let mut alone = Vec::new();
+    for name in scenario_names(before) {
+        if after.runs_of(name).next().is_none() {
+            alone.push(format!("{name} was measured before alone"));
+            continue;
+        }
+        scenarios.push(scenario(before, after, name, baseline, seed));
+    }
+    for name in scenario_names(after) {
+        if before.runs_of(name).next().is_none() {
+            alone.push(format!("{name} was measured after alone"));
+        }
+    }
+    Compared {
+        before,
+        after,
+        machine,
+        circumstances,
+        config: changes::of_config(&before.config, &after.config),
+        baseline,
+        scenarios,
+        alone,
+    }
+}
+
+/// The scenarios that a result has runs of, in their order.
+fn scenario_names(result: &LabResult) -> impl Iterator<Item = &str> {
+    let names = result.config.scenarios.iter().map(|scenario| &*scenario.name);
+    names.filter(|name| result.runs_of(name).next().is_some())
+}
+
+fn scenario<'a>(
+    before: &'a LabResult,
+    after: &'a LabResult,
+    name: &'a str,
+    baseline: Option<&str>,
+    seed: u64,
+) -> Scenario<'a> {
+    let mut contenders = Vec::new();
+    let mut alone = Vec::new();
+    for run in before.runs_of(name) {
+        match after.run(name, &run.contender) {
+            Some(later) => {
+                let baselines = baseline.and_then(|baseline| {
+                    let believable =
+                        |result: &'a LabResult| result.run(name, baseline).filter(|run| run.is_ok());
+                    (baseline != run.contender).then_some(())?;
+                    believable(before).zip(believable(after))
+                });
+                contenders.push(contender(run, later, baselines, seed));
+            }
+            None => alone.push(format!("{} ran before alone", run.contender)),
+        }
+    }
+    let new = after
+        .runs_of(name)
+        .filter(|run| before.run(name, &run.contender).is_none());
+    alone.extend(new.map(|run| format!("{} ran after alone", run.contender)));
+    Scenario {
+        name,
+        unequal: unequal(before, after, name),
+        contenders,
+        alone,
+    }
+}
+
+/// What makes the figures of one scenario those of two different loads.
+fn unequal(before: &LabResult, after: &LabResult, name: &str) -> Vec<String> {
+    let mut unequal = Vec::new();
+    let offered = |result: &LabResult| result.runs_of(name).find_map(|run| run.offered_per_second);
+    if let Some((first, second)) = offered(before).zip(offered(after))
+        && (second / first - 1.0).abs() > RATE_SHARE_MAX
+    {
+        unequal.push(format!(
+            "{first:.0} messages/s were offered before and {second:.0} after, and a message's cost depends on the rate: give both runs the same --rate"
+        ));
+    }
+    let load = |result: &LabResult| {
+        let scenario = result
+            .config
+            .scenarios
+            .iter()
+            .find(|scenario| scenario.name == name)?;
+        Some((scenario.connections, scenario.message_bytes, scenario.pace))
+    };
+    if let Some((first, second)) = load(before).zip(load(after))
+        && first != second
+    {
+        unequal.push(
+            "connections, message bytes or pace are not the same, so each figure is that of another load"
+                .to_owned(),
+        );
+    }
+    unequal
+}
+
+fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, seed: u64) -> Contender<'a> {
+    let doubts: Vec<_> = [("before", before), ("after", after)]
+        .into_iter()
+        .filter(|(_, run)| !run.is_ok())
+        .map(|(when, run)| format!("{} {when}", run.verdict_text()))
+        .collect();
+    let obstacle = (!doubts.is_empty()).then(|| doubts.join(", "));
+    let figure = |name: &'static str| Figure {
+        name,
+        before: comparison::value(before, name),
+        after: comparison::value(after, name),
+        direct: match obstacle {
+            None => comparison::unpaired(after, before, name, seed),
+            Some(_) => None,
+        },
+        relative: match (&obstacle, baselines) {
+            (None, Some(baselines)) => relative((before, after), baselines, name, seed),
+            _ => None,
+        },
+    };
+    let figures = FIGURES.map(figure).into();
+    Contender {
+        name: &before.contender,
+        figures,
+        obstacle,
+    }
+}
+
+/// The ratio of ratios: those of each result are formed within its cycles, which are pairs; the two results have no
+/// cycle in common.
+fn relative(runs: (&Run, &Run), baselines: (&Run, &Run), name: &str, seed: u64) -> Option<Estimate> {
+    let ratios = |run, baseline| comparison::ratios(run, baseline, name);
+    match ratios(runs.1, baselines.1).zip(ratios(runs.0, baselines.0)) {
+        Some((after, before)) => stats::quotient(&after, &before, seed),
+        None => {
+            let ratio = |run, baseline| Some(comparison::ratio(run, baseline, name, seed)?.0.median);
+            let (after, before) = (ratio(runs.1, baselines.1)?, ratio(runs.0, baselines.0)?);
+            (before > 0.0).then(|| Estimate {
+                median: after / before,
+                interval: None,
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

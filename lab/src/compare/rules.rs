@@ -1,0 +1,69 @@
+//! Pure: `--fail-if` between two results.
+//!
+//! `epoll cpu_micros_per_message > 1.05` asks for epoll's figure after over that before; `tokio/epoll … > 1.05` for
+//! the ratio of tokio to epoll after over the same ratio before. No difference shown counts as 1: what chance explains
+//! fails no change, and proves no improvement either.
+
+use super::{Compared, Finding};
+use crate::comparison;
+use crate::fail_if::{self, Rule};
+
+/// What a rule says: one line for each scenario in which it holds or cannot be decided, and one when there is no scenario
+/// to decide it in. Empty when it passes.
+pub fn violations(rule: &Rule, compared: &Compared<'_>, seed: u64) -> Vec<String> {
+    let meant = |name: &str| rule.scenario.as_ref().is_none_or(|wanted| wanted == name);
+    let mut violations = Vec::new();
+    let mut asked = false;
+    for scenario in compared.scenarios.iter().filter(|scenario| meant(scenario.name)) {
+        asked = true;
+        match ratio(rule, compared, scenario.name, seed) {
+            Err(why) => violations.push(format!("`{rule}` cannot be decided in {}: {why}", scenario.name)),
+            Ok((ratio, shown)) => {
+                if rule.operator.holds(ratio, rule.bound) {
+                    violations.push(format!("`{rule}` holds in {}: {shown}", scenario.name));
+                }
+            }
+        }
+    }
+    for alone in compared.alone.iter().filter(|_| rule.scenario.is_none()) {
+        violations.push(format!("`{rule}` cannot be decided: {alone}"));
+    }
+    if !asked && violations.is_empty() {
+        violations.push(format!(
+            "`{rule}` cannot be decided: no such scenario was measured both times"
+        ));
+    }
+    violations
+}
+
+/// The ratio that counts, and it in words.
+fn ratio(rule: &Rule, compared: &Compared<'_>, scenario: &str, seed: u64) -> Result<(f64, String), String> {
+    let runs = |contender: &str| {
+        let before = fail_if::believable(compared.before, scenario, contender);
+        let after = fail_if::believable(compared.after, scenario, contender);
+        Ok::<_, String>((
+            before.map_err(|why| format!("before, {why}"))?,
+            after.map_err(|why| format!("after, {why}"))?,
+        ))
+    };
+    let (before, after) = runs(&rule.contender)?;
+    let estimate = match &rule.baseline {
+        None => comparison::unpaired(after, before, &rule.metric, seed),
+        Some(baseline) => {
+            let (base_before, base_after) = runs(baseline)?;
+            super::relative((before, after), (base_before, base_after), &rule.metric, seed)
+        }
+    };
+    let estimate = estimate.ok_or_else(|| format!("{} is not known both times", rule.metric))?;
+    Ok(match Finding::of(estimate) {
+        Finding::NotShown => (
+            1.0,
+            format!("no difference is shown ({})", super::text::ratio(estimate)),
+        ),
+        Finding::NoInterval => (
+            estimate.median,
+            format!("it is {} (without an interval)", super::text::ratio(estimate)),
+        ),
+        Finding::Less | Finding::More => (estimate.median, format!("it is {}", super::text::ratio(estimate))),
+    })
+}

@@ -1,0 +1,231 @@
+//! Comparing results: what is shown, what is refused, and the text word for word.
+
+use super::*;
+use crate::fail_if::Rule;
+use crate::report::fixture;
+use crate::verdict::Verdict;
+
+/// The fixture with a spread between cycles, so that intervals have a width.
+fn result() -> LabResult {
+    let mut result = fixture::result();
+    for run in &mut result.runs {
+        for cycle in &mut run.cycles {
+            cycle.response_micros_p50 = 50.0;
+        }
+    }
+    result
+}
+
+/// `result` with one contender's CPU in all scenarios so many times as large.
+fn with_cpu(mut result: LabResult, contender: &str, factor: f64) -> LabResult {
+    for run in result.runs.iter_mut().filter(|run| run.contender == contender) {
+        if let Some(micros) = &mut run.server.cpu_micros_per_message {
+            *micros *= factor;
+        }
+        for cycle in &mut run.cycles {
+            cycle.server_cpu_seconds = cycle.server_cpu_seconds.map(|seconds| seconds * factor);
+        }
+    }
+    result
+}
+
+fn figure<'a>(compared: &'a Compared<'_>, contender: &str, name: &str) -> &'a Figure {
+    let contenders = &compared.scenarios[0].contenders;
+    let contender = contenders.iter().find(|one| one.name == contender).unwrap();
+    contender
+        .figures
+        .iter()
+        .find(|figure| figure.name == name)
+        .unwrap()
+}
+
+fn shows(ratio: Option<Estimate>) -> Finding {
+    Finding::of(ratio.unwrap())
+}
+
+fn failures(rule: &str, before: &LabResult, after: &LabResult) -> Vec<String> {
+    violations(&rule.parse::<Rule>().unwrap(), &compare(before, after, 1), 1)
+}
+
+#[test]
+fn a_result_against_itself_shows_nothing() {
+    let result = result();
+    let compared = compare(&result, &result, 1);
+    assert!(compared.machine.is_empty() && compared.config.is_empty() && compared.alone.is_empty());
+    for contender in compared
+        .scenarios
+        .iter()
+        .flat_map(|scenario| &scenario.contenders)
+    {
+        for figure in &contender.figures {
+            assert_eq!(figure.before, figure.after);
+            for ratio in [figure.direct, figure.relative].into_iter().flatten() {
+                assert_eq!(ratio.median, 1.0);
+                assert!(matches!(
+                    Finding::of(ratio),
+                    Finding::NotShown | Finding::NoInterval
+                ));
+            }
+        }
+    }
+    let text = terminal(&compared);
+    assert!(!text.contains("equal") && !text.contains("takes"), "{text}");
+}
+
+#[test]
+fn a_change_of_one_contender_shows_both_ways() {
+    let (before, after) = (result(), with_cpu(result(), "tokio", 1.2));
+    let compared = compare(&before, &after, 1);
+    let cpu = figure(&compared, "tokio", comparison::CPU);
+    assert_eq!(
+        (shows(cpu.direct), shows(cpu.relative)),
+        (Finding::More, Finding::More)
+    );
+    assert!((cpu.direct.unwrap().median - 1.2).abs() < 1e-9);
+    let untouched = figure(&compared, "epoll", comparison::CPU);
+    assert_eq!(shows(untouched.direct), Finding::NotShown);
+    assert_eq!(untouched.relative, None, "the baseline relative to itself");
+}
+
+#[test]
+fn a_slower_machine_cancels_in_the_ratio_of_ratios() {
+    let slower = ["epoll", "tokio"]
+        .into_iter()
+        .fold(result(), |result, name| with_cpu(result, name, 1.3));
+    let before = result();
+    let compared = compare(&before, &slower, 1);
+    let cpu = figure(&compared, "tokio", comparison::CPU);
+    assert_eq!(
+        (shows(cpu.direct), shows(cpu.relative)),
+        (Finding::More, Finding::NotShown)
+    );
+    assert!(cpu.gone_relatively());
+    assert_eq!(cpu.preferred(false), cpu.direct);
+    assert_eq!(cpu.preferred(true), cpu.relative);
+}
+
+#[test]
+fn what_is_not_to_be_believed_is_not_compared() {
+    let (before, mut after) = (result(), result());
+    after.runs[1].verdicts = vec![Verdict::ClientBound];
+    let compared = compare(&before, &after, 1);
+    let tokio = &compared.scenarios[0].contenders[1];
+    assert_eq!(tokio.obstacle.as_deref(), Some("client-bound after"));
+    assert!(
+        tokio
+            .figures
+            .iter()
+            .all(|figure| figure.direct.is_none() && figure.relative.is_none())
+    );
+    assert!(tokio.figures[0].before.is_some() && tokio.figures[0].after.is_some());
+    let found = failures("few: tokio cpu_micros_per_message > 9", &before, &after);
+    assert!(
+        found[0].contains("cannot be decided") && found[0].contains("after"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn what_one_side_lacks_is_said() {
+    let (before, mut after) = (result(), result());
+    after
+        .runs
+        .retain(|run| run.scenario == "few" && run.contender != "threads");
+    let compared = compare(&before, &after, 1);
+    assert_eq!(compared.alone, ["many was measured before alone"]);
+    assert_eq!(compared.scenarios[0].alone, ["threads ran before alone"]);
+    let compared = compare(&after, &before, 1);
+    assert_eq!(compared.alone, ["many was measured after alone"]);
+    assert_eq!(compared.scenarios[0].alone, ["threads ran after alone"]);
+    let found = failures("tokio cpu_micros_per_message > 9", &before, &after);
+    assert!(
+        found.len() == 1 && found[0].contains("many was measured before alone"),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn another_load_is_said() {
+    let (before, mut after) = (result(), result());
+    after.config.scenarios[0].connections = 60;
+    for run in &mut after.runs {
+        run.offered_per_second = Some(25_000.0);
+    }
+    let unequal = &compare(&before, &after, 1).scenarios[0].unequal;
+    assert!(
+        unequal[0].contains("20000") && unequal[0].contains("25000"),
+        "{unequal:?}"
+    );
+    assert!(unequal[1].contains("connections"), "{unequal:?}");
+}
+
+#[test]
+fn rules_read_after_over_before() {
+    let (before, after) = (result(), with_cpu(result(), "tokio", 1.2));
+    for (rule, holds) in [
+        ("few: tokio cpu_micros_per_message > 1.05", true),
+        ("few: tokio cpu_micros_per_message > 1.3", false),
+        ("few: tokio/epoll cpu_micros_per_message > 1.05", true),
+        ("few: epoll cpu_micros_per_message > 1.05", false),
+        // No difference shown is none: a rise is not proven, and neither is a fall.
+        ("few: epoll cpu_micros_per_message >= 1", true),
+        ("few: epoll cpu_micros_per_message > 0.999", true),
+        // Without interval the ratio itself counts.
+        ("few: epoll resident_bytes > 1.01", false),
+        ("few: epoll resident_bytes >= 1", true),
+    ] {
+        let found = failures(rule, &before, &after);
+        assert_eq!(!found.is_empty(), holds, "{rule}: {found:?}");
+    }
+    let found = failures("few: uring cpu_micros_per_message > 1", &before, &after);
+    assert!(found[0].contains("uring did not run"), "{found:?}");
+    let found = failures("fwe: epoll cpu_micros_per_message > 1", &before, &after);
+    assert!(found[0].contains("no such scenario"), "{found:?}");
+}
+
+#[test]
+fn chance_fails_no_rule() {
+    let (before, mut after) = (result(), result());
+    // A typical cycle costs 6 % more, but the cycles are spread far wider than that.
+    for (cycle, micros) in after.runs[0].cycles.iter_mut().zip([8.0, 10.4, 11.4, 14.0]) {
+        cycle.server_cpu_seconds = Some(micros * cycle.replies as f64 / 1e6);
+    }
+    let compared = compare(&before, &after, 1);
+    let cpu = figure(&compared, "epoll", comparison::CPU).direct.unwrap();
+    assert!(
+        cpu.median > 1.05 && Finding::of(cpu) == Finding::NotShown,
+        "{cpu:?}"
+    );
+    assert!(failures("few: epoll cpu_micros_per_message > 1.05", &before, &after).is_empty());
+}
+
+/// Two machines, another version, a slower contender, one that came and one that went.
+fn eventful() -> (LabResult, LabResult) {
+    let (before, mut after) = (result(), with_cpu(result(), "tokio", 1.2));
+    after.run_id = "20261123-090000-0001".to_owned();
+    after.started_at = "2026-11-23T09:00:00Z".to_owned();
+    after.machine.cpu_model = Some("Other CPU".to_owned());
+    after.machine.load_average = Some(0.5);
+    after.config.workers = 2;
+    after.runs.retain(|run| run.scenario != "many");
+    (before, after)
+}
+
+#[test]
+fn the_terminal_shows_both_within_its_width() {
+    let (before, after) = eventful();
+    let text = terminal(&compare(&before, &after, 1));
+    for line in text
+        .lines()
+        .filter(|line| line.contains('─') || line.starts_with("epoll "))
+    {
+        assert!(line.chars().count() <= 120, "{line}");
+    }
+    insta::assert_snapshot!(text);
+}
+
+#[test]
+fn the_markdown_shows_both() {
+    let (before, after) = eventful();
+    insta::assert_snapshot!(markdown(&compare(&before, &after, 1)));
+}

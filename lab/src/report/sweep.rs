@@ -1,0 +1,161 @@
+//! Pure: a sweep as tables, one a metric: the values are its rows, the contenders its columns.
+
+use super::figures::{count, decimal, mebibytes, missing, or_missing, significant};
+use crate::comparison;
+use crate::config::{Sweep, SweepPoint};
+use crate::result::{LabResult, Run};
+use crate::stats::Estimate;
+
+/// A table of one metric.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What is in it.
+    pub title: String,
+    /// The parameter, then each contender.
+    pub header: Vec<String>,
+    /// The values of the parameter, with a figure for each contender.
+    pub rows: Vec<Vec<String>>,
+}
+
+type Show = fn(f64) -> String;
+
+/// The tables of a sweep; none when nothing is varied, or nothing was measured.
+pub fn tables(result: &LabResult) -> Vec<Table> {
+    let Some(sweep) = &result.config.sweep else {
+        return Vec::new();
+    };
+    if result.runs.is_empty() {
+        return Vec::new();
+    }
+    let millis: Show = |micros| significant(micros / 1e3);
+    let first = sweep.points.first().map_or("", |point| &*point.label);
+    let cpu = format!("CPU µs per message, and times that at {first} with its 95 % interval");
+    let mut tables = vec![table(sweep, cpu, |family, point| {
+        cell(result, family, point, |run| {
+            let cost = or_missing(run.server.cpu_micros_per_message, |micros| decimal(micros, 2));
+            match growth(result, sweep, family, point, run) {
+                Some(ratio) => format!("{cost}  ×{}", interval(ratio)),
+                None => cost,
+            }
+        })
+    })];
+    if sweep.families.len() > 1
+        && let Some(baseline) = baseline(result, sweep)
+    {
+        let title =
+            format!("CPU per message, times that of {baseline} at the same value, with its 95 % interval");
+        tables.push(table(sweep, title, |family, point| {
+            cell(result, family, point, |run| {
+                if family == baseline {
+                    return "baseline".to_owned();
+                }
+                let base = find(result, baseline, point).filter(|base| base.is_ok() && run.is_ok());
+                let ratio =
+                    base.and_then(|base| comparison::ratio(run, base, comparison::CPU, result.config.seed));
+                or_missing(ratio, |(ratio, _)| interval(ratio))
+            })
+        }));
+    }
+    let offered = |run: &Run| run.offered_per_second;
+    if result.runs.iter().any(|run| offered(run).is_some()) && sweep.parameter != "rate" {
+        tables.push(plain(result, sweep, "offered messages/s", offered, count));
+    }
+    for (title, figure, show) in [
+        ("response time p50, ms", comparison::RESPONSE_P50, millis),
+        ("response time p99, ms", comparison::RESPONSE_P99, millis),
+        ("resident memory, MiB", comparison::RESIDENT, mebibytes as Show),
+        ("wake-ups per message", comparison::WAKE_UPS, |switches| {
+            decimal(switches, 2)
+        }),
+        ("capacity, messages/s", comparison::CAPACITY, count),
+    ] {
+        let figure = |run: &Run| comparison::value(run, figure);
+        tables.push(plain(result, sweep, title, figure, show));
+    }
+    tables
+}
+
+/// The family whose contender at the first point is the baseline.
+fn baseline<'a>(result: &LabResult, sweep: &'a Sweep) -> Option<&'a str> {
+    let suffix = &sweep.points.first()?.suffix;
+    let mut families = sweep.families.iter().map(String::as_str);
+    families.find(|family| result.config.baseline == format!("{family}{suffix}"))
+}
+
+fn find<'a>(result: &'a LabResult, family: &str, point: &SweepPoint) -> Option<&'a Run> {
+    result.run(&point.scenario, &format!("{family}{}", point.suffix))
+}
+
+/// What a message costs here over what it costs the same family at the first value: paired within cycles when both
+/// are in one scenario.
+fn growth(
+    result: &LabResult,
+    sweep: &Sweep,
+    family: &str,
+    point: &SweepPoint,
+    run: &Run,
+) -> Option<Estimate> {
+    let first = sweep.points.first().filter(|first| *first != point)?;
+    let base = find(result, family, first)?;
+    if !base.is_ok() || !run.is_ok() {
+        return None;
+    }
+    let seed = result.config.seed;
+    if first.scenario == point.scenario {
+        Some(comparison::ratio(run, base, comparison::CPU, seed)?.0)
+    } else {
+        comparison::unpaired(run, base, comparison::CPU, seed)
+    }
+}
+
+fn interval(ratio: Estimate) -> String {
+    match ratio.interval {
+        Some((low, high)) => format!("{:.2} [{low:.2}, {high:.2}]", ratio.median),
+        None => format!("{:.2}", ratio.median),
+    }
+}
+
+fn plain(
+    result: &LabResult,
+    sweep: &Sweep,
+    title: &str,
+    figure: impl Fn(&Run) -> Option<f64>,
+    show: Show,
+) -> Table {
+    table(sweep, title.to_owned(), |family, point| {
+        cell(result, family, point, |run| or_missing(figure(run), show))
+    })
+}
+
+fn table(sweep: &Sweep, title: String, cell: impl Fn(&str, &SweepPoint) -> String) -> Table {
+    let header = std::iter::once(&sweep.parameter)
+        .chain(&sweep.families)
+        .cloned()
+        .collect();
+    let row = |point: &SweepPoint| {
+        let cells = sweep.families.iter().map(|family| cell(family, point));
+        std::iter::once(point.label.clone()).chain(cells).collect()
+    };
+    Table {
+        title,
+        header,
+        rows: sweep.points.iter().map(row).collect(),
+    }
+}
+
+/// A cell that says when its run is not to be believed, and why there is none.
+fn cell(result: &LabResult, family: &str, point: &SweepPoint, text: impl Fn(&Run) -> String) -> String {
+    let Some(run) = find(result, family, point) else {
+        let contender = format!("{family}{}", point.suffix);
+        let skipped = result
+            .skipped
+            .iter()
+            .any(|skipped| skipped.scenario == point.scenario && skipped.contender == contender);
+        return if skipped { "skipped".to_owned() } else { missing() };
+    };
+    if run.is_ok() {
+        text(run)
+    } else {
+        format!("{} ({})", text(run), run.verdict_text())
+    }
+}
