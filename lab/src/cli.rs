@@ -7,11 +7,12 @@ mod sweep;
 
 pub use flags::{Args, CompareArgs, SweepArgs};
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use sys::cpu::CpuSet;
 
 use crate::config::{Config, EpollOptions};
@@ -39,6 +40,42 @@ pub struct Lab {
     /// What `run` takes.
     #[command(flatten)]
     pub run: Args,
+}
+
+/// The same when the first word says what to do: the flags of `run` are then none of its business, nor are their
+/// variables of the environment, which may hold what only a sweep takes.
+#[derive(Debug, Parser)]
+#[command(name = "lab", version)]
+struct Named {
+    #[command(subcommand)]
+    action: Action,
+}
+
+/// What was asked for on the command line.
+#[derive(Debug)]
+pub enum Asked {
+    /// A run, without the word.
+    Run(Box<Args>),
+    /// What the first word says.
+    Action(Action),
+}
+
+impl Asked {
+    /// Reads the command line, the program's name first.
+    ///
+    /// # Errors
+    /// When it cannot be, and for help and version.
+    pub fn parse(words: &[OsString]) -> Result<Asked, clap::Error> {
+        let first = words.get(1).and_then(|word| word.to_str());
+        if first.is_some_and(|first| Named::command().find_subcommand(first).is_some()) {
+            return Ok(Asked::Action(Named::try_parse_from(words)?.action));
+        }
+        let lab = Lab::try_parse_from(words)?;
+        Ok(match lab.action {
+            Some(action) => Asked::Action(action),
+            None => Asked::Run(Box::new(lab.run)),
+        })
+    }
 }
 
 /// What to do.

@@ -33,10 +33,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use sys::cpu::CpuSet;
 
-use cli::{Action, CompareArgs, Lab, UsageError};
+use cli::{Action, Asked, CompareArgs, UsageError};
 use config::Config;
 use result::LabResult;
 
@@ -63,25 +62,28 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Some(exec::NAME) => return exec::main(&args[2..]),
         _ => {}
     }
-    let lab = match Lab::try_parse_from(&args) {
-        Ok(lab) => lab,
+    let asked = match Asked::parse(&args) {
+        Ok(asked) => asked,
         Err(error) => {
             // Help and version are no errors: clap knows where each belongs and what code it has.
             let _ = error.print();
             return ExitCode::from(error.exit_code() as u8);
         }
     };
-    match lab.action {
-        None => run(|engines, cpus| lab.run.validated(engines, cpus)),
-        Some(Action::Run(args)) => run(|engines, cpus| args.validated(engines, cpus)),
-        Some(Action::Sweep(args)) => run(|engines, cpus| args.validated(engines, cpus)),
-        Some(Action::Compare(args)) => compare(&args),
-        Some(Action::List) => {
+    let action = match asked {
+        Asked::Run(args) => Action::Run(args),
+        Asked::Action(action) => action,
+    };
+    match action {
+        Action::Run(args) => run(|engines, cpus| args.validated(engines, cpus)),
+        Action::Sweep(args) => run(|engines, cpus| args.validated(engines, cpus)),
+        Action::Compare(args) => compare(&args),
+        Action::List => {
             print!("{}", list::render());
             ExitCode::SUCCESS
         }
-        Some(Action::Report { file }) => report(&file),
-        Some(Action::Server | Action::Client) => refuse("`server` and `client` come first: lab server …"),
+        Action::Report { file } => report(&file),
+        Action::Server | Action::Client => refuse("`server` and `client` come first: lab server …"),
     }
 }
 

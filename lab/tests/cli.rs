@@ -154,6 +154,7 @@ fn the_list_names_every_contender_and_scenario() {
     let assert = lab(folder.path())
         .arg("list")
         .env("SCENARIOS", "few")
+        .env("CONNECTIONS", "10,20")
         .assert()
         .success();
     let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();

@@ -17,6 +17,46 @@ pub struct Table {
     pub rows: Vec<Vec<String>>,
 }
 
+/// Blanks beside a column.
+const PADDING: usize = 2;
+
+impl Table {
+    /// Itself, or tables of some of its contenders each, when it is wider than `width` characters.
+    pub fn parts(self, width: usize) -> Vec<Table> {
+        let lines = || std::iter::once(&self.header).chain(&self.rows);
+        let wide = |column: usize| {
+            let cells = lines().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0) + PADDING
+        };
+        let mut groups: Vec<Vec<usize>> = Vec::new();
+        let mut room = 0;
+        for column in 1..self.header.len() {
+            match groups.last_mut() {
+                Some(group) if wide(column) <= room => group.push(column),
+                _ => {
+                    groups.push(vec![column]);
+                    room = width.saturating_sub(wide(0));
+                }
+            }
+            room = room.saturating_sub(wide(column));
+        }
+        let part = |columns: Vec<usize>| {
+            let pick = |line: &Vec<String>| {
+                let cells = std::iter::once(&0)
+                    .chain(&columns)
+                    .filter_map(|column| line.get(*column));
+                cells.cloned().collect()
+            };
+            Table {
+                title: self.title.clone(),
+                header: pick(&self.header),
+                rows: self.rows.iter().map(pick).collect(),
+            }
+        };
+        groups.into_iter().map(part).collect()
+    }
+}
+
 type Show = fn(f64) -> String;
 
 /// The tables of a sweep; none when nothing is varied, or nothing was measured.

@@ -78,6 +78,22 @@ fn a_sweep_is_a_table_a_metric() {
 }
 
 #[test]
+fn a_table_too_wide_is_shown_in_parts() {
+    let line = |first: &str| -> Vec<String> { [first, "aaaa", "bbbb", "cccc"].map(str::to_owned).to_vec() };
+    let table = sweep::Table {
+        title: "t".to_owned(),
+        header: line("workers"),
+        rows: vec![line("1"), line("2")],
+    };
+    assert_eq!(table.clone().parts(27), std::slice::from_ref(&table));
+    let parts = table.clone().parts(26);
+    assert_eq!(parts.len(), 2);
+    assert_eq!(parts[0].header, ["workers", "aaaa", "bbbb"]);
+    assert_eq!(parts[1].rows, [["1", "cccc"], ["2", "cccc"]]);
+    assert_eq!(table.parts(0).len(), 3, "one contender at least");
+}
+
+#[test]
 fn a_sweep_of_linger_pairs_within_cycles() {
     let mut result = fixture::sweep(&["--linger", "50us,100us", "--contenders", "epoll,tokio"]);
     for (contender, cost) in [
