@@ -217,3 +217,22 @@ fn a_contender_that_cannot_run_is_a_row_that_says_why() {
     assert!(text.contains("gone is skipped"), "{text}");
     assert!(run.join("report.md").is_file());
 }
+
+#[test]
+fn a_clash_of_the_clients_metrics_names_the_flag_that_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = lab(folder.path())
+        .args(["--scenario", "few", "--contenders", "epoll", "--quick"])
+        .args(["--client-metrics", &address])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("--client-metrics") && stderr.contains(&address),
+        "{stderr}"
+    );
+    assert!(!stderr.contains(" --metrics"), "{stderr}");
+}

@@ -34,7 +34,7 @@ pub struct Args {
     #[arg(long, env, value_name = "N")]
     pub(super) workers: Option<usize>,
     /// Passed to epoll and uring: how long a batch's worker lets further messages gather before it waits again, such as
-    /// 50us; dearer answers for cheaper ones
+    /// 50us: slower answers for cheaper ones
     #[arg(long, env, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub(super) linger: Option<Duration>,
     #[command(flatten)]
