@@ -235,9 +235,9 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, 
     let doubts: Vec<_> = [("before", before), ("after", after)]
         .into_iter()
         .filter(|(_, run)| !run.is_ok())
-        .map(|(when, run)| format!("{} {when}", run.verdict_text()))
+        .map(|(when, run)| format!("{when}: {}", run.verdict_text()))
         .collect();
-    let obstacle = (!doubts.is_empty()).then(|| doubts.join(", "));
+    let obstacle = (!doubts.is_empty()).then(|| doubts.join("; "));
     let figure = |name: &'static str| Figure {
         name,
         before: comparison::value(before, name),

@@ -87,7 +87,7 @@ fn before_and_after(folder: &Path) -> (PathBuf, PathBuf) {
         "200",
         "--no-pin",
     ];
-    let short = ["--slice", "30ms", "--cycles", "4", "--contenders", "epoll,tokio"];
+    let short = ["--slice", "60ms", "--cycles", "4", "--contenders", "epoll,tokio"];
     let output = lab(folder, &[&flags[..], &short].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let before = folder.join("results/latest/result.json");
@@ -147,6 +147,13 @@ fn a_comparison_shows_what_changed_and_gates() {
         assert_eq!(code, Some(expected), "{rule}: {stderr}");
         assert_eq!(stderr.is_empty(), expected == 0, "{rule}: {stderr}");
     }
+    let (code, shown, stderr) = compare(&[before, after, "--output", "results"]);
+    assert_eq!(
+        (code, shown.as_str()),
+        (Some(2), ""),
+        "a folder is no file to write to"
+    );
+    assert!(stderr.contains("--output: results cannot be written"), "{stderr}");
     // Swapped, it fell.
     let (code, shown, _) = compare(&[after, before, "--fail-if", "tokio cpu_micros_per_message > 1.05"]);
     assert_eq!(code, Some(0));

@@ -110,7 +110,7 @@ fn what_is_not_to_be_believed_is_not_compared() {
     after.runs[1].verdicts = vec![Verdict::ClientBound];
     let compared = compare(&before, &after, 1);
     let tokio = &compared.scenarios[0].contenders[1];
-    assert_eq!(tokio.obstacle.as_deref(), Some("client-bound after"));
+    assert_eq!(tokio.obstacle.as_deref(), Some("after: client-bound"));
     assert!(
         tokio
             .figures

@@ -261,7 +261,7 @@ fn remarks(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<String> {
     for contender in &scenario.contenders {
         if let Some(obstacle) = &contender.obstacle {
             remarks.push(format!(
-                "{} is not compared: its run was {obstacle}; the report of that result says why.",
+                "{} is not compared, because its run is not ok ({obstacle}); that result's report says why.",
                 contender.name
             ));
         }

@@ -27,6 +27,9 @@ pub fn render(result: &LabResult) -> String {
             self::table(&table.header, &table.rows, 1)
         );
     }
+    if let Some(legend) = sweep::legend(result) {
+        let _ = write!(out, "\n{legend}\n");
+    }
     for scenario in &result.config.scenarios {
         let rows = rows(result, &scenario.name);
         if rows.is_empty() {

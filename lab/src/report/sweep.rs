@@ -57,6 +57,9 @@ impl Table {
     }
 }
 
+/// Stands beside a figure that is not to be believed.
+const MARK: &str = "!";
+
 type Show = fn(f64) -> String;
 
 /// The tables of a sweep; none when nothing is varied, or nothing was measured.
@@ -183,7 +186,7 @@ fn table(sweep: &Sweep, title: String, cell: impl Fn(&str, &SweepPoint) -> Strin
     }
 }
 
-/// A cell that says when its run is not to be believed, and why there is none.
+/// A cell that marks a run that is not to be believed, and says why there is none.
 fn cell(result: &LabResult, family: &str, point: &SweepPoint, text: impl Fn(&Run) -> String) -> String {
     let Some(run) = find(result, family, point) else {
         let contender = format!("{family}{}", point.suffix);
@@ -196,6 +199,16 @@ fn cell(result: &LabResult, family: &str, point: &SweepPoint, text: impl Fn(&Run
     if run.is_ok() {
         text(run)
     } else {
-        format!("{} ({})", text(run), run.verdict_text())
+        format!("{} {MARK}", text(run))
     }
+}
+
+/// What the mark means, when it stands anywhere.
+pub fn legend(result: &LabResult) -> Option<String> {
+    let marked = result.config.sweep.is_some() && result.runs.iter().any(|run| !run.is_ok());
+    marked.then(|| {
+        format!(
+            "{MARK}: a run that is not ok, left out of ratios; its verdict and why stand with its scenario."
+        )
+    })
 }
