@@ -102,20 +102,27 @@ fn start_engine(
 ) -> Result<Server, Refusal> {
     engines::probe(engine).map_err(Refusal::Cannot)?;
     let mut command = super::own_command("server").map_err(Refusal::Cannot)?;
-    command.args(["--engine", engine]);
-    if let Some(micros) = contender.linger_micros {
-        command.args(["--linger", &format!("{micros}us")]);
-    }
-    if let Some(accept) = &config.epoll.accept {
-        command.args(["--accept", accept]);
-    }
-    if let Some(trigger) = &config.epoll.trigger {
-        command.args(["--trigger", trigger]);
-    }
-    if let Some(events) = config.epoll.events {
-        command.args(["--events", &events.to_string()]);
-    }
+    command.args(engine_flags(engine, contender, config));
     start_ready(command, contender, config, waiter)
+}
+
+/// What is said to our own server alone.
+fn engine_flags(engine: &str, contender: &Contender, config: &Config) -> Vec<String> {
+    let flags = [
+        ("--engine", Some(engine.to_owned())),
+        (
+            "--linger",
+            contender.linger_micros.map(|micros| format!("{micros}us")),
+        ),
+        ("--accept", config.epoll.accept.clone()),
+        ("--trigger", config.epoll.trigger.clone()),
+        ("--events", config.epoll.events.map(|events| events.to_string())),
+    ];
+    flags
+        .into_iter()
+        .filter_map(|(flag, value)| Some([flag.to_owned(), value?]))
+        .flatten()
+        .collect()
 }
 
 fn start_external(
@@ -320,6 +327,20 @@ mod tests {
         for line in ["", "ready", "ready metrics=none", "echo=127.0.0.1:1"] {
             assert_eq!(parse_ready(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn what_was_asked_of_an_engine_is_said_to_its_server() {
+        let mut config = crate::report::fixture::result().config;
+        let mut contender = config.contenders[0].clone();
+        assert_eq!(engine_flags("epoll", &contender, &config), ["--engine", "epoll"]);
+        contender.linger_micros = Some(50);
+        config.epoll.trigger = Some("level".to_owned());
+        config.epoll.events = Some(7);
+        assert_eq!(
+            engine_flags("epoll", &contender, &config).join(" "),
+            "--engine epoll --linger 50us --trigger level --events 7"
+        );
     }
 
     #[test]
