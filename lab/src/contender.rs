@@ -215,7 +215,11 @@ pub fn select(
     for name in selection {
         match name.as_str() {
             "all" => selected.extend(known.iter().cloned()),
-            "own" => selected.extend(own.iter().cloned()),
+            "own" => {
+                let new = own.iter().filter(|own| !selected.contains(own));
+                let new: Vec<_> = new.cloned().collect();
+                selected.extend(new);
+            }
             "engines" => selected.extend(
                 known
                     .iter()
@@ -419,6 +423,8 @@ mod tests {
         assert_eq!(select(&["go-net".to_owned()], ENGINES, &[]).unwrap(), go_net);
         let own = [Contender::parse("name=go-net,echo=server-go-net:8888").unwrap()];
         assert_eq!(select(&["go-net".to_owned()], ENGINES, &own).unwrap(), own);
+        let named = ["go-net", "own"].map(str::to_owned);
+        assert_eq!(select(&named, ENGINES, &own).unwrap(), own, "once, not twice");
     }
 
     #[test]

@@ -105,7 +105,7 @@ pub struct Common {
         long,
         env,
         value_delimiter = ',',
-        default_value = "engines,own",
+        default_value = "engines,go-net,own",
         value_name = "LIST"
     )]
     pub(super) contenders: Vec<String>,

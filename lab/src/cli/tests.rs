@@ -23,7 +23,7 @@ fn nothing_said_is_the_original_experiment() {
     let scenarios: Vec<_> = config.scenarios.iter().map(|s| s.name.as_str()).collect();
     let contenders: Vec<_> = config.contenders.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(scenarios, ["few", "many"]);
-    assert_eq!(contenders, ENGINES);
+    assert_eq!(contenders, [ENGINES, &["go-net"]].concat());
     assert_eq!((config.baseline.as_str(), config.workers), ("epoll", 1));
     assert!(!config.repeat && config.metrics.is_none());
 }
@@ -117,9 +117,9 @@ fn those_linger_that_can() {
             .map(|contender| contender.linger_micros)
             .collect()
     };
-    assert_eq!(of(&["--linger", "50us"]), [Some(50), None, None]);
-    assert_eq!(of(&["--linger", "0s"]), [None, None, None]);
-    assert_eq!(of(&[]), [None, None, None]);
+    assert_eq!(of(&["--linger", "50us"]), [Some(50), None, None, None]);
+    assert_eq!(of(&["--linger", "0s"]), [None; 4]);
+    assert_eq!(of(&[]), [None; 4]);
 }
 
 fn sweep(words: &[&str]) -> Result<Config, String> {
@@ -158,7 +158,11 @@ fn a_sweep_over_connections_is_a_scenario_each() {
         (sweep.parameter.as_str(), &sweep.families[..]),
         (
             "connections",
-            &ENGINES.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()[..]
+            &[ENGINES, &["go-net"]]
+                .concat()
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()[..]
         )
     );
     assert_eq!(
@@ -307,7 +311,7 @@ fn what_is_wrong_is_named() {
             "--contenders: there is no contender `epol`",
         ),
         (vec!["--contender", "name=x,echo=1"], "--contender name=x,echo=1"),
-        (vec!["--baseline", "go-net"], "--baseline: `go-net`"),
+        (vec!["--baseline", "mio"], "--baseline: `mio`"),
         (vec!["--rate", "0"], "--rate: `0`"),
         (vec!["--rate=-1"], "--rate: `-1`"),
         (vec!["--rate", "fast"], "--rate: `fast`"),
@@ -373,7 +377,7 @@ fn what_is_wrong_is_named() {
         (vec!["--client-metrics", "x"], "--client-metrics: `x`"),
         (
             vec!["--client-metrics", "127.0.0.1:65535"],
-            "no port for each of 3",
+            "no port for each of 4",
         ),
         (vec!["--fail-if", "tokio cpu > 1"], "no figure `cpu`"),
         (vec!["--fail-if", "go/epoll cpu_percent > 1"], "`go` is none"),

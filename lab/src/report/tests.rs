@@ -40,7 +40,7 @@ fn without_a_believable_run_there_is_no_answer() {
 
 /// Costs grow with connections; `threads` cannot hold the most, and `tokio` misses a rate.
 fn sweep_of_connections() -> LabResult {
-    let mut result = fixture::sweep(&["--connections", "50,500,10000"]);
+    let mut result = fixture::sweep(&["--connections", "50,500,10000", "--contenders", "engines"]);
     for (connections, cost) in [(50, 10.0), (500, 11.0), (10_000, 14.0)] {
         let scenario = format!("few connections={connections}");
         result.runs.push(fixture::run(&scenario, "epoll", cost, 4));
