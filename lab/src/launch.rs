@@ -122,7 +122,7 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, 
             code = EXIT_FAILURE;
         }
         print!("{}", report::terminal::render(result));
-        println!("Report: {}", store.report_path().display());
+        print!("{}", report::terminal::places(&store.report_paths()));
     }
     if stopped {
         return EXIT_STOPPED;

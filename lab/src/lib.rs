@@ -103,12 +103,12 @@ fn report(file: &Path) -> ExitCode {
         Ok(result) => result,
         Err(error) => return refuse(&format!("{error:#}")),
     };
-    let path = file.with_file_name("report.md");
-    if let Err(error) = store::write_report(&path, &result) {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    if let Err(error) = store::write_reports(folder, &result) {
         return fail(&format!("{error:#}"));
     }
     print!("{}", report::terminal::render(&result));
-    println!("Report: {}", path.display());
+    print!("{}", report::terminal::places(&store::report_paths(folder)));
     ExitCode::SUCCESS
 }
 

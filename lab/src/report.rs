@@ -1,7 +1,9 @@
 //! Views of a result: what every format says, and one file a format.
 
 pub mod figures;
+pub mod html;
 pub mod markdown;
+mod method;
 mod sentences;
 pub mod sweep;
 pub mod terminal;
@@ -32,11 +34,7 @@ const COLUMNS: [&str; 10] = [
 /// The rows of a scenario's table: runs in their order, then who was skipped.
 fn rows(result: &LabResult, scenario: &str) -> Vec<[String; COLUMNS.len()]> {
     let mut rows: Vec<_> = result.runs_of(scenario).map(|run| row(result, run)).collect();
-    let skipped = result
-        .skipped
-        .iter()
-        .filter(|skipped| skipped.scenario == scenario);
-    rows.extend(skipped.map(|skipped| {
+    rows.extend(result.skipped_of(scenario).map(|skipped| {
         let mut row = std::array::from_fn(|_| missing());
         row[0].clone_from(&skipped.contender);
         row[COLUMNS.len() - 1] = "skipped".to_owned();
@@ -89,4 +87,12 @@ fn ratio(result: &LabResult, run: &Run) -> String {
             None => format!("{:.2}", comparison.ratio),
         },
     }
+}
+
+/// A text that begins a sentence.
+fn capitalised(text: &str) -> String {
+    let mut chars = text.chars();
+    chars
+        .next()
+        .map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }

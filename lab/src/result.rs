@@ -303,6 +303,13 @@ impl LabResult {
         self.runs.iter().filter(move |run| run.scenario == scenario)
     }
 
+    /// Who could not take part in one scenario.
+    pub fn skipped_of<'a>(&'a self, scenario: &'a str) -> impl Iterator<Item = &'a Skipped> {
+        self.skipped
+            .iter()
+            .filter(move |skipped| skipped.scenario == scenario)
+    }
+
     /// One contender's run in one scenario.
     pub fn run(&self, scenario: &str, contender: &str) -> Option<&Run> {
         self.runs

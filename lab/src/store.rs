@@ -31,9 +31,9 @@ impl Store {
         Ok(Store { folder, run_id })
     }
 
-    /// Where the report is, or will be.
-    pub fn report_path(&self) -> PathBuf {
-        self.folder.join("report.md")
+    /// Where the reports are, or will be: the one to read and the one to look at.
+    pub fn report_paths(&self) -> [PathBuf; 2] {
+        report_paths(&self.folder)
     }
 
     /// Writes `result.json` anew and lets `latest` point here.
@@ -53,12 +53,12 @@ impl Store {
         Ok(())
     }
 
-    /// Writes `report.md`.
+    /// Writes `report.md` and `report.html`.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// When one of them cannot be written.
     pub fn report(&self, result: &LabResult) -> anyhow::Result<()> {
-        write_report(&self.report_path(), result)
+        write_reports(&self.folder, result)
     }
 
     /// Takes the folder away when nothing has been saved in it.
@@ -79,13 +79,21 @@ impl Store {
     }
 }
 
-/// Writes a report beside a result.
+/// The reports of the result in this folder: the one to read and the one to look at.
+pub fn report_paths(folder: &Path) -> [PathBuf; 2] {
+    ["report.md", "report.html"].map(|name| folder.join(name))
+}
+
+/// Writes the reports of the result in this folder.
 ///
 /// # Errors
-/// When it cannot be written.
-pub fn write_report(path: &Path, result: &LabResult) -> anyhow::Result<()> {
-    replace(path, report::markdown::render(result).as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))
+/// When one of them cannot be written.
+pub fn write_reports(folder: &Path, result: &LabResult) -> anyhow::Result<()> {
+    let texts = [report::markdown::render(result), report::html::render(result)];
+    for (path, text) in report_paths(folder).iter().zip(texts) {
+        replace(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 /// Reads a `result.json`.
@@ -164,7 +172,7 @@ mod tests {
         let latest = output.path().join("latest");
         assert_eq!(fs::read_link(&latest).unwrap(), Path::new(&stores[1].run_id));
         assert_eq!(load(&latest.join("result.json")).unwrap(), result);
-        assert!(latest.join("report.md").is_file());
+        assert!(report_paths(&latest).iter().all(|path| path.is_file()));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The answer in a sentence, and everything that a reader must know before believing a table.
 
+use std::fmt::Write;
+
 use super::figures::{count, decimal, kibibytes};
 use crate::comparison;
 use crate::config::CpuPlan;
@@ -9,12 +11,9 @@ use crate::verdict::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
 
 /// What was asked of the contenders.
 pub fn question(result: &LabResult, scenario: &Scenario) -> String {
-    let offered = result
-        .runs_of(&scenario.name)
-        .find_map(|run| run.offered_per_second)
-        .map_or_else(String::new, |rate| {
-            format!(", {} messages/s offered", count(rate))
-        });
+    let offered = offered(result, &scenario.name).map_or_else(String::new, |rate| {
+        format!(", {} messages/s offered", count(rate))
+    });
     format!(
         "{} connections, messages of {} bytes, {}{offered}; {} cycles of {} slices",
         count(scenario.connections as f64),
@@ -29,9 +28,15 @@ pub fn question(result: &LabResult, scenario: &Scenario) -> String {
     )
 }
 
+/// Messages per second that all were offered; none in a closed loop.
+fn offered(result: &LabResult, scenario: &str) -> Option<f64> {
+    result.runs_of(scenario).find_map(|run| run.offered_per_second)
+}
+
 /// The answer to what a server pays, as far as believable runs give one.
 pub fn answer(result: &LabResult, scenario: &str) -> String {
     let baseline = &result.config.baseline;
+    let offered = offered(result, scenario);
     let costs = |run: &Run| run.server.cpu_micros_per_message;
     let believable: Vec<_> = result
         .runs_of(scenario)
@@ -54,38 +59,42 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
             listed.join(", ")
         );
     };
-    let mut answer = format!(
-        "{baseline} costs {} µs of server CPU per message",
-        decimal(*base_cost, 2)
-    );
     let others: Vec<_> = believable
         .iter()
         .filter_map(|(run, _)| result.comparison(scenario, &run.contender, comparison::CPU))
-        .map(compared)
+        .map(|found| compared(found, offered.is_some()))
         .collect();
+    let served = offered.map_or_else(
+        || format!("{baseline} served its messages"),
+        |rate| format!("{baseline} served {} messages/s", count(rate)),
+    );
+    let mut answer = format!("{served} with {} µs of server CPU each", decimal(*base_cost, 2));
     if others.is_empty() {
         answer.push_str("; there is nobody believable to compare to it.");
     } else {
-        answer.push_str(": ");
-        answer.push_str(&others.join("; "));
-        answer.push('.');
+        let _ = write!(answer, "; {}.", others.join("; "));
     }
     answer
 }
 
-fn compared(comparison: &Comparison) -> String {
-    let who = &comparison.contender;
+/// One contender against the baseline. At the same rate it served the same; a closed loop's rates differ.
+fn compared(comparison: &Comparison, same_rate: bool) -> String {
+    let (who, baseline) = (&comparison.contender, &comparison.baseline);
+    let ratio = format!("{:.2} ×", comparison.ratio);
+    let (served, cpu) = if same_rate {
+        ("served the same with", "CPU")
+    } else {
+        ("took", "CPU per message")
+    };
     match comparison.low.zip(comparison.high) {
         Some((low, high)) if low <= 1.0 && 1.0 <= high => {
-            format!("{who} cannot be told apart from it ({low:.2} to {high:.2} times)")
+            format!(
+                "{who} cannot be told apart from {baseline} ({ratio} [{low:.2}, {high:.2}], which holds 1)"
+            )
         }
-        Some((low, high)) => format!(
-            "{who} takes {:.2} times that (95 % interval {low:.2} to {high:.2})",
-            comparison.ratio
-        ),
+        Some((low, high)) => format!("{who} {served} {ratio} [{low:.2}, {high:.2}] the {cpu} of {baseline}"),
         None => format!(
-            "{who} takes {:.2} times that (one cycle: how far chance goes is not known)",
-            comparison.ratio
+            "{who} {served} {ratio} the {cpu} of {baseline} (one cycle: how far chance goes is not known)"
         ),
     }
 }
@@ -94,44 +103,61 @@ fn compared(comparison: &Comparison) -> String {
 pub fn remarks(result: &LabResult, scenario: &Scenario) -> Vec<String> {
     let mut remarks = Vec::new();
     for run in result.runs_of(&scenario.name) {
-        let who = &run.contender;
         for (verdict, reason) in run.verdicts.iter().zip(&run.reasons) {
-            remarks.push(format!("{who}, {verdict}: {reason}"));
+            remarks.push(format!("{}, {verdict}: {reason}", run.contender));
         }
-        if !run.is_ok()
-            && let Some(others) = &run.others
-            && others.cpu_percent + others.stolen_percent > OTHERS_CPU_PERCENT_MAX
-        {
-            remarks.push(format!(
-                "{who}: meanwhile other programs used {} % of a core, and {} % was taken by the hypervisor; that may be why. Run again when the machine is quiet.",
-                decimal(others.cpu_percent, 0),
-                decimal(others.stolen_percent, 0)
-            ));
-        }
-        for what in &run.unchecked {
-            remarks.push(format!("{who}, not checked: {what}."));
-        }
-        if run.bytes.is_none() && run.is_ok() && run.unchecked.iter().all(|what| !what.starts_with("bytes")) {
-            remarks.push(format!(
-                "{who}, not checked: bytes, because its run did not come to its end."
-            ));
-        }
-        if let Some(percent) = run.server.idle_cpu_percent
-            && percent > IDLE_CPU_PERCENT_MAX
-        {
-            remarks.push(format!(
-                "{who} used {} % of a core while others were under load, which may have disturbed them.",
-                decimal(percent, 1)
-            ));
-        }
+        remarks.extend(of_run(run));
     }
-    for skipped in result
-        .skipped
-        .iter()
-        .filter(|skipped| skipped.scenario == scenario.name)
-    {
+    for skipped in result.skipped_of(&scenario.name) {
         remarks.push(format!("{} is skipped: {}.", skipped.contender, skipped.why));
     }
+    remarks.extend(of_all(result, scenario));
+    remarks
+}
+
+/// The remarks without verdicts and skipped contenders, for who shows those apart.
+pub fn notes(result: &LabResult, scenario: &Scenario) -> Vec<String> {
+    let mut notes: Vec<_> = result.runs_of(&scenario.name).flat_map(of_run).collect();
+    notes.extend(of_all(result, scenario));
+    notes
+}
+
+/// What was odd about a run, or not checked.
+fn of_run(run: &Run) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let who = &run.contender;
+    if !run.is_ok()
+        && let Some(others) = &run.others
+        && others.cpu_percent + others.stolen_percent > OTHERS_CPU_PERCENT_MAX
+    {
+        remarks.push(format!(
+            "{who}: meanwhile other programs used {} % of a core, and {} % was taken by the hypervisor; that may be why. Run again when the machine is quiet.",
+            decimal(others.cpu_percent, 0),
+            decimal(others.stolen_percent, 0)
+        ));
+    }
+    for what in &run.unchecked {
+        remarks.push(format!("{who}, not checked: {what}."));
+    }
+    if run.bytes.is_none() && run.is_ok() && run.unchecked.iter().all(|what| !what.starts_with("bytes")) {
+        remarks.push(format!(
+            "{who}, not checked: bytes, because its run did not come to its end."
+        ));
+    }
+    if let Some(percent) = run.server.idle_cpu_percent
+        && percent > IDLE_CPU_PERCENT_MAX
+    {
+        remarks.push(format!(
+            "{who} used {} % of a core while others were under load, which may have disturbed them.",
+            decimal(percent, 1)
+        ));
+    }
+    remarks
+}
+
+/// What holds for the table as a whole.
+fn of_all(result: &LabResult, scenario: &Scenario) -> Vec<String> {
+    let mut remarks = Vec::new();
     if result.runs_of(&scenario.name).any(|run| run.capacity_is_at_least) {
         remarks.push(
             "≥: the client was the bottleneck while capacity was measured; the server's is at least this."

@@ -1,6 +1,7 @@
 //! The report on a terminal: a table for each scenario, its answer, and what to know before believing it.
 
 use std::fmt::Write;
+use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
@@ -16,6 +17,11 @@ const STYLE: TableStyle = TableStyle::new()
     .top_border(LineStyle::none().fill('─').junction('─'))
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
+
+/// Where the reports are: the one to read and the one to look at.
+pub fn places([text, page]: &[PathBuf; 2]) -> String {
+    format!("Report: {}\nWith charts: {}\n", text.display(), page.display())
+}
 
 /// The whole text.
 pub fn render(result: &LabResult) -> String {

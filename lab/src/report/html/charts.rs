@@ -1,0 +1,437 @@
+//! The charts of a scenario: which figures of its runs are shown, and how each is put into words.
+
+use super::bars::{self, Bar, Part};
+use super::chart::{Chart, Table};
+use super::forest::{self, Ratio};
+use super::latency;
+use super::legend::Sign;
+use super::svg::colour;
+use crate::comparison;
+use crate::report::figures::{count, decimal, kibibytes, mebibytes, missing, or_missing, significant};
+use crate::result::{LabResult, Run};
+use crate::scenario::Scenario;
+use crate::stats::{self, Estimate};
+
+/// A scenario's runs as its charts show them.
+pub struct Charts<'a> {
+    /// Where they are from.
+    pub result: &'a LabResult,
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// Begins the id of each chart.
+    pub id: String,
+}
+
+impl Charts<'_> {
+    /// All charts that there are figures for.
+    pub fn all(&self) -> Vec<Chart> {
+        [
+            self.cpu(),
+            self.ratio(comparison::CPU, "ratio-cpu", "CPU per message: ratio to"),
+            latency::chart(self),
+            self.ratio(
+                comparison::RESPONSE_P99,
+                "ratio-p99",
+                "Response time p99: ratio to",
+            ),
+            self.capacity(),
+            self.memory(),
+            self.memory_per_connection(),
+            self.both_sides(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Its runs, in their order.
+    pub fn runs(&self) -> impl Iterator<Item = &Run> {
+        self.result.runs_of(&self.scenario.name)
+    }
+
+    /// The number of a contender: the same on the whole page.
+    pub fn index(&self, contender: &str) -> usize {
+        index(self.result, contender)
+    }
+
+    /// The rest of a row's words: the verdict when it is not ok.
+    fn doubt(run: &Run) -> String {
+        if run.is_ok() {
+            String::new()
+        } else {
+            format!("  ⚠ {}", run.verdict_text())
+        }
+    }
+
+    /// A bar for each run, and a row without one for each contender that was skipped.
+    fn bars(&self, of_run: impl Fn(&Run) -> Option<Bar>) -> Vec<Bar> {
+        let mut bars: Vec<Bar> = self
+            .runs()
+            .map(|run| {
+                let bar = of_run(run).unwrap_or_else(|| Bar {
+                    note: "not known".to_owned(),
+                    ..Bar::default()
+                });
+                Bar {
+                    name: run.contender.clone(),
+                    note: bar.note + &Self::doubt(run),
+                    colour: colour(self.index(&run.contender)),
+                    doubtful: !run.is_ok(),
+                    ..bar
+                }
+            })
+            .collect();
+        bars.extend(self.skipped().map(|name| Bar {
+            name,
+            note: "skipped".to_owned(),
+            ..Bar::default()
+        }));
+        bars
+    }
+
+    fn skipped(&self) -> impl Iterator<Item = String> {
+        let skipped = self.result.skipped_of(&self.scenario.name);
+        skipped.map(|skipped| skipped.contender.clone())
+    }
+
+    fn part(&self, run: &Run, value: f64, look: &str) -> Part {
+        Part {
+            value,
+            class: format!("{}{look}", colour(self.index(&run.contender))),
+            letter: String::new(),
+        }
+    }
+
+    fn chart(
+        &self,
+        name: &str,
+        title: &str,
+        caption: &str,
+        svg: Option<String>,
+        table: Table,
+    ) -> Option<Chart> {
+        Some(Chart {
+            id: self.chart_id(name),
+            title: title.to_owned(),
+            caption: caption.to_owned(),
+            svg: svg?,
+            table,
+        })
+    }
+
+    /// The id of one of its charts.
+    pub fn chart_id(&self, name: &str) -> String {
+        format!("{}-{name}", self.id)
+    }
+
+    fn cpu(&self) -> Option<Chart> {
+        let seed = self.result.config.seed;
+        let bars = self.bars(|run| {
+            let micros = run.server.cpu_micros_per_message?;
+            let dots = cycles(run);
+            let interval = stats::estimate(&dots, seed).and_then(|estimate| estimate.interval);
+            Some(Bar {
+                note: format!("{} µs{}", decimal(micros, 2), bracketed(interval)),
+                parts: vec![self.part(run, micros, " pale")],
+                dots,
+                interval,
+                ..Bar::default()
+            })
+        });
+        let title = "Server CPU per message, µs";
+        let caption = "A bar is the median over cycles, its whisker the 95 % interval, and each dot one cycle: the wider they \
+                       lie, the noisier the machine. A hollow dot lies beyond the right edge.";
+        let rows = self.runs().map(|run| {
+            let dots = cycles(run);
+            let estimate = stats::estimate(&dots, seed);
+            let end = |q| or_missing(stats::quantile(&dots, q), |micros| decimal(micros, 2));
+            vec![
+                run.contender.clone(),
+                or_missing(run.server.cpu_micros_per_message, |micros| decimal(micros, 2)),
+                interval_text(estimate),
+                end(0.0),
+                end(1.0),
+                dots.len().to_string(),
+            ]
+        });
+        let table = Table::new(
+            title,
+            &["contender", "median", "95 % interval", "least", "most", "cycles"],
+            rows.collect(),
+        );
+        let id = self.chart_id("cpu");
+        self.chart(
+            "cpu",
+            title,
+            caption,
+            bars::draw(&bars, &[], &id, title, caption),
+            table,
+        )
+    }
+
+    fn ratio(&self, metric: &str, name: &str, title: &str) -> Option<Chart> {
+        let baseline = &self.result.config.baseline;
+        let base = self.result.run(&self.scenario.name, baseline);
+        let title = format!("{title} {baseline}");
+        let caption = "Ratios are formed within each cycle. The sign is their median, the whisker its 95 % interval, each dot one \
+                       cycle; the thick line is 1. Where the interval holds 1, the two cannot be told apart.";
+        let mut ratios: Vec<Ratio> = self
+            .runs()
+            .filter(|run| run.contender != *baseline)
+            .map(|run| {
+                let found = self
+                    .result
+                    .comparison(&self.scenario.name, &run.contender, metric);
+                let interval = found.and_then(|found| found.low.zip(found.high));
+                Ratio {
+                    name: run.contender.clone(),
+                    note: match found {
+                        Some(found) => format!("{} ×{}", decimal(found.ratio, 2), bracketed(interval)),
+                        None if run.is_ok() => "no ratio".to_owned(),
+                        None => format!("left out  ⚠ {}", run.verdict_text()),
+                    },
+                    index: self.index(&run.contender),
+                    ratio: found.map(|found| found.ratio),
+                    interval,
+                    pairs: found
+                        .and(base)
+                        .and_then(|base| comparison::ratios(run, base, metric)).unwrap_or_default(),
+                }
+            })
+            .collect();
+        ratios.extend(self.skipped().map(|name| Ratio {
+            name,
+            note: "skipped".to_owned(),
+            ..Ratio::default()
+        }));
+        let rows = ratios.iter().map(|ratio| {
+            vec![
+                ratio.name.clone(),
+                or_missing(ratio.ratio, |ratio| decimal(ratio, 3)),
+                or_missing(ratio.interval, |(low, high)| format!("{low:.3} to {high:.3}")),
+                ratio.pairs.len().to_string(),
+            ]
+        });
+        let table = Table::new(
+            &title,
+            &["contender", "ratio", "95 % interval", "pairs"],
+            rows.collect(),
+        );
+        let svg = forest::draw(&ratios, &self.chart_id(name), &title, caption);
+        self.chart(name, &title, caption, svg, table)
+    }
+
+    fn capacity(&self) -> Option<Chart> {
+        let words = |run: &Run, rate: f64| {
+            format!(
+                "{}{}",
+                if run.capacity_is_at_least { "≥ " } else { "" },
+                count(rate)
+            )
+        };
+        let bars = self.bars(|run| {
+            let rate = run.capacity_per_second?;
+            Some(Bar {
+                note: words(run, rate),
+                parts: vec![self.part(run, rate, "")],
+                at_least: run.capacity_is_at_least,
+                ..Bar::default()
+            })
+        });
+        let title = "Capacity, messages per second";
+        let caption = "What a closed loop without think time reached before the measurement. ≥ and arrows: the client was the \
+                       bottleneck, the server's capacity is at least this.";
+        let rows = self.runs().map(|run| {
+            let rate = or_missing(run.capacity_per_second, |rate| words(run, rate));
+            vec![
+                run.contender.clone(),
+                rate,
+                or_missing(run.offered_per_second, count),
+            ]
+        });
+        let table = Table::new(
+            title,
+            &["contender", "capacity", "offered in the measurement"],
+            rows.collect(),
+        );
+        let svg = bars::draw(&bars, &[], &self.chart_id("capacity"), title, caption);
+        self.chart("capacity", title, caption, svg, table)
+    }
+
+    fn memory(&self) -> Option<Chart> {
+        let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let bars = self.bars(|run| {
+            let all = run.server.resident_bytes?;
+            let before = run.server.resident_bytes_before_connections.unwrap_or(0).min(all);
+            Some(Bar {
+                note: format!("{} MiB", mebibytes(all as f64)),
+                parts: vec![
+                    self.part(run, mib(before), ""),
+                    self.part(run, mib(all - before), " pale"),
+                ],
+                ..Bar::default()
+            })
+        });
+        let title = "Resident memory under load, MiB";
+        let caption = "Dark: before the first connection. Pale: what the connections and the load added.";
+        let bytes = |bytes: Option<u64>| or_missing(bytes, |bytes| mebibytes(bytes as f64));
+        let rows = self.runs().map(|run| {
+            vec![
+                run.contender.clone(),
+                bytes(run.server.resident_bytes),
+                bytes(run.server.resident_bytes_before_connections),
+                bytes(run.server.virtual_bytes),
+                or_missing(run.server.threads, |threads| threads.to_string()),
+            ]
+        });
+        let table = Table::new(
+            title,
+            &[
+                "contender",
+                "under load",
+                "before connections",
+                "virtual",
+                "threads",
+            ],
+            rows.collect(),
+        );
+        let svg = bars::draw(&bars, &[], &self.chart_id("memory"), title, caption);
+        self.chart("memory", title, caption, svg, table)
+    }
+
+    fn memory_per_connection(&self) -> Option<Chart> {
+        let of = |run: &Run| {
+            run.server
+                .resident_bytes_per_connection(self.scenario.connections)
+        };
+        let bars = self.bars(|run| {
+            let bytes = of(run)?;
+            Some(Bar {
+                note: format!("{} KiB", kibibytes(bytes)),
+                parts: vec![self.part(run, bytes / 1024.0, "")],
+                ..Bar::default()
+            })
+        });
+        let title = "Resident memory per connection, KiB";
+        let caption = "What the server's memory grew by, over its connections; with few connections, the load's own buffers weigh \
+                       more than the connections. The kernel's socket buffers are not in it.";
+        let rows = self
+            .runs()
+            .map(|run| vec![run.contender.clone(), or_missing(of(run), kibibytes)]);
+        let table = Table::new(title, &["contender", "KiB per connection"], rows.collect());
+        let svg = bars::draw(&bars, &[], &self.chart_id("memory-connection"), title, caption);
+        self.chart("memory-connection", title, caption, svg, table)
+    }
+
+    /// Where the CPU went: the server's user and kernel part, and the client's cost beside it.
+    fn both_sides(&self) -> Option<Chart> {
+        let mut bars = Vec::new();
+        for run in self.runs() {
+            let user = run.server.cpu_user_share;
+            let server = run.server.cpu_micros_per_message.map(|micros| match user {
+                Some(share) => vec![
+                    part(micros * share, "p0", "u"),
+                    part(micros * (1.0 - share), "p1", "k"),
+                ],
+                None => vec![part(micros, "p1", "")],
+            });
+            let client = run
+                .client
+                .cpu_micros_per_message
+                .map(|micros| vec![part(micros, "p2", "c")]);
+            for (side, parts, micros) in [
+                ("server", server, run.server.cpu_micros_per_message),
+                ("client", client, run.client.cpu_micros_per_message),
+            ] {
+                bars.push(Bar {
+                    name: format!("{}, {side}", run.contender),
+                    note: micros.map_or_else(
+                        || "not known".to_owned(),
+                        |micros| format!("{} µs", decimal(micros, 2)),
+                    ),
+                    parts: parts.unwrap_or_default(),
+                    doubtful: !run.is_ok(),
+                    ..Bar::default()
+                });
+            }
+        }
+        let keys: Vec<_> = [
+            ("p0", "u", "server, user"),
+            ("p1", "k", "server, kernel"),
+            ("p2", "c", "client"),
+        ]
+        .map(|(class, letter, name)| {
+            (
+                Sign::Field(format!("bar {class}"), letter.to_owned()),
+                name.to_owned(),
+            )
+        })
+        .into();
+        let title = "Where the CPU went: both sides, µs per message";
+        let caption = "The client pays for its own system calls and checks, and for waiting precisely until each message is due: with \
+                       smooth arrivals it spins, which costs it CPU and no server anything. User and kernel parts are in the kernel's \
+                       ticks, so coarse.";
+        let rows = self.runs().map(|run| {
+            vec![
+                run.contender.clone(),
+                or_missing(run.server.cpu_micros_per_message, |micros| decimal(micros, 2)),
+                or_missing(run.server.cpu_user_share, |share| {
+                    format!("{:.0} %", share * 100.0)
+                }),
+                or_missing(run.client.cpu_micros_per_message, |micros| decimal(micros, 2)),
+                or_missing(run.server.context_switches_per_message, |switches| {
+                    decimal(switches, 2)
+                }),
+            ]
+        });
+        let columns = [
+            "contender",
+            "server",
+            "of it user",
+            "client",
+            "wake-ups per message",
+        ];
+        let table = Table::new(title, &columns, rows.collect());
+        let svg = bars::draw(&bars, &keys, &self.chart_id("sides"), title, caption);
+        self.chart("sides", title, caption, svg, table)
+    }
+}
+
+/// The number of a contender: its place in the configuration, which gives it colour, marker and kind of line.
+pub fn index(result: &LabResult, contender: &str) -> usize {
+    let contenders = &result.config.contenders;
+    contenders
+        .iter()
+        .position(|known| known.name == contender)
+        .unwrap_or(contenders.len())
+}
+
+/// CPU per message in each cycle.
+pub fn cycles(run: &Run) -> Vec<f64> {
+    run.cycles
+        .iter()
+        .filter_map(crate::result::Cycle::server_cpu_micros_per_message)
+        .filter(|micros| micros.is_finite())
+        .collect()
+}
+
+fn part(value: f64, class: &str, letter: &str) -> Part {
+    Part {
+        value,
+        class: class.to_owned(),
+        letter: letter.to_owned(),
+    }
+}
+
+/// An interval after its figure; nothing when there is none.
+fn bracketed(interval: Option<(f64, f64)>) -> String {
+    interval.map_or_else(String::new, |(low, high)| format!(" [{low:.2}, {high:.2}]"))
+}
+
+fn interval_text(estimate: Option<Estimate>) -> String {
+    estimate
+        .and_then(|estimate| estimate.interval)
+        .map_or_else(missing, |(low, high)| {
+            format!("{} to {}", significant(low), significant(high))
+        })
+}

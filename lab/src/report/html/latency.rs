@@ -1,0 +1,180 @@
+//! Response time by percentile, from the runs' own histograms.
+
+use telemetry::latency::Latency;
+
+use super::chart::{Chart, Table};
+use super::charts::Charts;
+use super::lines::{self, ACROSS, Plot, Point, Series};
+use super::scale::{Scale, Tick};
+use crate::report::figures::significant;
+use crate::result::Run;
+
+/// Percentiles that the axis names.
+const NAMED: [(f64, &str); 8] = [
+    (0.0, "0"),
+    (0.5, "50"),
+    (0.9, "90"),
+    (0.99, "99"),
+    (0.999, "99.9"),
+    (0.9999, "99.99"),
+    (0.99999, "99.999"),
+    (0.999999, "99.9999"),
+];
+/// Points of a line for each nine.
+const FINENESS: u32 = 12;
+
+/// The chart; `None` when no run has a reply.
+pub fn chart(charts: &Charts<'_>) -> Option<Chart> {
+    let replied = || charts.runs().filter(|run| run.replies > 0);
+    let series: Vec<Series> = replied()
+        .map(|run| Series {
+            name: if run.is_ok() {
+                run.contender.clone()
+            } else {
+                format!("{} ⚠ {}", run.contender, run.verdict_text())
+            },
+            index: charts.index(&run.contender),
+            points: points(run),
+        })
+        .collect();
+    let furthest = series
+        .iter()
+        .filter_map(|series| series.points.last())
+        .map(|point| point.x);
+    let x = Scale::linear((0.0, furthest.fold(1.0, f64::max)), ACROSS);
+    let plot = Plot {
+        ticks: NAMED
+            .iter()
+            .filter(|(quantile, _)| nines(*quantile) <= x.largest())
+            .map(|(quantile, label)| Tick {
+                place: x.place(nines(*quantile)),
+                label: (*label).to_owned(),
+            })
+            .collect(),
+        x,
+        x_title: "percentile of the messages".to_owned(),
+        y_title: "ms".to_owned(),
+        y_logarithmic: true,
+        series,
+    };
+    let title = "Response time by percentile, ms";
+    let caption = "From when a request was due until its reply was in. Both axes are logarithmic: each step to the right is ten times \
+                   rarer. The last point is the slowest message.";
+    let millis = |micros: f64| significant(micros / 1e3);
+    let rows = replied().map(|run| {
+        let times = run.response_micros;
+        let figures = [times.mean, times.p50, times.p90, times.p99, times.p999, times.max];
+        std::iter::once(run.contender.clone())
+            .chain(figures.map(millis))
+            .chain([run.replies.to_string()])
+            .collect()
+    });
+    let columns = [
+        "contender",
+        "mean",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "slowest",
+        "messages",
+    ];
+    let table = Table::new(title, &columns, rows.collect());
+    let id = charts.chart_id("latency");
+    let svg = lines::draw(&plot, &id, title, caption)?;
+    Some(Chart {
+        id,
+        title: title.to_owned(),
+        caption: caption.to_owned(),
+        svg,
+        table,
+    })
+}
+
+/// How many nines a quantile has: 1 for 0.9, 2 for 0.99.
+fn nines(quantile: f64) -> f64 {
+    -(1.0 - quantile).max(1e-12).log10()
+}
+
+/// The run's times in ms over nines, up to the slowest message.
+fn points(run: &Run) -> Vec<Point> {
+    let furthest = (run.replies.max(2) as f64).log10();
+    let point = |quantile: f64, micros: f64, marked: bool| Point {
+        x: nines(quantile).min(furthest),
+        y: micros / 1e3,
+        marked,
+        ..Point::default()
+    };
+    let mut points = match Latency::from_base64(&run.histogram) {
+        Ok(latency) if latency.count() > 0 => {
+            let steps = (furthest * f64::from(FINENESS)) as u32;
+            let smooth = (0..=steps).map(|step| {
+                let quantile = 1.0 - 10f64.powf(-f64::from(step) / f64::from(FINENESS));
+                point(
+                    quantile,
+                    latency.quantile_micros(quantile),
+                    step > 0 && step % FINENESS == 0,
+                )
+            });
+            smooth
+                .chain([point(0.5, latency.quantile_micros(0.5), true)])
+                .collect::<Vec<_>>()
+        }
+        // Without its histogram, what is known of a run is joined by straight lines.
+        _ => {
+            let times = run.response_micros;
+            let known = [
+                (0.5, times.p50),
+                (0.9, times.p90),
+                (0.99, times.p99),
+                (0.999, times.p999),
+            ];
+            known
+                .into_iter()
+                .filter(|(quantile, _)| nines(*quantile) < furthest)
+                .map(|(quantile, micros)| point(quantile, micros, true))
+                .collect()
+        }
+    };
+    points.push(point(1.0, run.response_micros.max, true));
+    points.retain(|point| point.y.is_finite() && point.y > 0.0);
+    points.sort_by(|a, b| a.x.total_cmp(&b.x));
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_histogram_is_drawn_and_without_one_the_quantiles_are() {
+        let mut latency = Latency::new();
+        for micros in 1..=10_000 {
+            latency.record(Duration::from_micros(micros));
+        }
+        let mut run = Run {
+            replies: 10_000,
+            histogram: latency.to_base64(),
+            response_micros: (&latency).into(),
+            ..Run::default()
+        };
+        let drawn = points(&run);
+        assert!(drawn.len() > 40);
+        let rising = drawn
+            .windows(2)
+            .all(|pair| pair[0].x <= pair[1].x && pair[0].y <= pair[1].y);
+        assert!(rising, "{drawn:?}");
+        let half = drawn
+            .iter()
+            .find(|point| (point.x - nines(0.5)).abs() < 1e-9)
+            .unwrap();
+        assert!((half.y - 5.0).abs() < 0.01, "{half:?}");
+        run.histogram = "damaged".to_owned();
+        let places: Vec<_> = points(&run)
+            .iter()
+            .map(|point| (point.x * 10.0).round())
+            .collect();
+        assert_eq!(places, [3.0, 10.0, 20.0, 30.0, 40.0]);
+    }
+}

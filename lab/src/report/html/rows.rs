@@ -1,0 +1,84 @@
+//! The frame of a chart with a row for each contender: its name and figure in words, and below them a strip on a common
+//! axis. Names stand above their strip, so that long ones have room on a phone too.
+
+use super::scale::Scale;
+use super::svg::{Anchor, Svg, WIDTH};
+use super::text;
+
+/// Where the axis begins and ends; beside it is room for half a label.
+pub const PLACES: (f64, f64) = (14.0, WIDTH - 20.0);
+/// How high a strip is.
+pub const STRIP: f64 = 14.0;
+/// From the top of a row to its strip.
+const HEADER: f64 = 17.0;
+/// Between rows.
+const GAP: f64 = 9.0;
+/// The most that a figure in words takes of a row.
+const NOTE_MAX: f64 = 230.0;
+
+/// What stands above a strip.
+#[derive(Debug, Clone, Default)]
+pub struct Header {
+    /// Whose row it is.
+    pub name: String,
+    /// Its figure in words.
+    pub note: String,
+    /// Whether there is anything to draw below.
+    pub strip: bool,
+}
+
+/// The frame: the picture so far, the top of each row's strip, and where the next thing may be drawn.
+#[derive(Debug)]
+pub struct Frame {
+    /// The picture.
+    pub svg: Svg,
+    /// The top of each row's strip; `None` for a row without one.
+    pub strips: Vec<Option<f64>>,
+    /// What is below this is free.
+    pub bottom: f64,
+}
+
+/// Draws names, figures, grid and axis. `reference` is a value with a line of its own.
+pub fn frame(headers: &[Header], scale: &Scale, reference: Option<f64>) -> Frame {
+    let mut svg = Svg::default();
+    let ticks = scale.ticks_across();
+    let mut strips = Vec::new();
+    let mut top = 2.0;
+    for header in headers {
+        let note = text::fitted(&header.note, NOTE_MAX);
+        let name = text::fitted(&header.name, WIDTH - text::width(&note) - 10.0);
+        svg.text("name", 0.0, top + text::SIZE, Anchor::Start, &name);
+        svg.text("note", WIDTH, top + text::SIZE, Anchor::End, &note);
+        if !header.strip {
+            strips.push(None);
+            top += HEADER + GAP;
+            continue;
+        }
+        let strip = top + HEADER;
+        let through = |x: f64| ((x, strip - 1.5), (x, strip + STRIP + 1.5));
+        for tick in &ticks {
+            let (from, to) = through(tick.place);
+            svg.line("grid", from, to);
+        }
+        if let Some(value) = reference {
+            let (from, to) = through(scale.place(value));
+            svg.line("reference", from, to);
+        }
+        strips.push(Some(strip));
+        top = strip + STRIP + GAP;
+    }
+    svg.line("axis", (PLACES.0, top - 4.0), (PLACES.1, top - 4.0));
+    for tick in &ticks {
+        svg.line("axis", (tick.place, top - 4.0), (tick.place, top));
+        let half = text::width(&tick.label) / 2.0;
+        let place = tick
+            .place
+            .clamp(half.min(WIDTH / 2.0), (WIDTH - half).max(WIDTH / 2.0));
+        svg.text("tick", place, top + text::SIZE, Anchor::Middle, &tick.label);
+    }
+    Frame {
+        svg,
+        strips,
+        bottom: top + text::SIZE + 5.0,
+    }
+}

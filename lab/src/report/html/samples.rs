@@ -1,0 +1,244 @@
+//! Results that are hard to draw: crowds, long names, nobody, one cycle, sweeps, profiles.
+
+use std::time::Duration;
+
+use telemetry::latency::Latency;
+
+use crate::comparison;
+use crate::config::{Sweep, SweepPoint};
+use crate::contender::Contender;
+use crate::report::fixture;
+use crate::result::{Cycle, LabResult, ProfileRecord, Run, Skipped, TopFunction};
+use crate::scenario::Scenario;
+
+/// A name that would be markup if it were not escaped, and too long for any row.
+pub const HOSTILE: &str =
+    "</title><script>alert('x')</script>&\"-with-a-name-that-is-far-too-long-for-any-chart-of-a-phone";
+
+/// The usual fixture with histograms: ok runs, a death, a missed rate, one skipped, one cycle.
+pub fn usual() -> LabResult {
+    let mut result = fixture::result();
+    let mut random = fastrand::Rng::with_seed(7);
+    for run in &mut result.runs {
+        histogram(run, &mut random);
+    }
+    result
+}
+
+fn histogram(run: &mut Run, random: &mut fastrand::Rng) {
+    let micros = run.server.cpu_micros_per_message.unwrap_or(10.0);
+    let mut latency = Latency::new();
+    for _ in 0..run.replies {
+        let tail = 1.0 / (1.0 - random.f64()).sqrt();
+        latency.record(Duration::from_nanos((micros * 2_000.0 * tail) as u64));
+    }
+    run.histogram = latency.to_base64();
+    run.response_micros = (&latency).into();
+}
+
+/// Many contenders in one scenario, with noisy cycles.
+pub fn crowd(contenders: usize, cycles: u32) -> LabResult {
+    let mut result = usual();
+    let mut random = fastrand::Rng::with_seed(contenders as u64);
+    let names: Vec<String> = (0..contenders)
+        .map(|index| match index {
+            0 => "epoll".to_owned(),
+            1 => HOSTILE.to_owned(),
+            2 => "信号処理サーバー😀".to_owned(),
+            index => format!("contender-{index}"),
+        })
+        .collect();
+    result.config.contenders = names.iter().map(|name| Contender::engine(name)).collect();
+    result.config.scenarios.truncate(1);
+    result.skipped = vec![];
+    let scenario = result.config.scenarios[0].clone();
+    result.runs = names
+        .iter()
+        .zip(1..)
+        .map(|(name, index)| {
+            noisy(
+                &result.runs[0],
+                &scenario,
+                name,
+                6.0 + f64::from(index),
+                cycles,
+                &mut random,
+            )
+        })
+        .collect();
+    result.comparisons = comparison::compare(&result);
+    result
+}
+
+fn noisy(
+    like: &Run,
+    scenario: &Scenario,
+    name: &str,
+    micros: f64,
+    cycles: u32,
+    random: &mut fastrand::Rng,
+) -> Run {
+    let mut run = Run {
+        scenario: scenario.name.clone(),
+        contender: name.to_owned(),
+        ..like.clone()
+    };
+    run.cycles = (0..cycles)
+        .map(|cycle| Cycle {
+            cycle,
+            // Now and then one is far off.
+            server_cpu_seconds: Some(
+                micros * (0.9 + 0.2 * random.f64()) * if cycle % 17 == 16 { 4e-3 } else { 5e-3 },
+            ),
+            response_micros_p99: 400.0 * (0.5 + random.f64()),
+            ..like.cycles[0].clone()
+        })
+        .collect();
+    run.replies = 5_000 * u64::from(cycles);
+    run.server.cpu_micros_per_message = Some(micros);
+    run.capacity_is_at_least = name.ends_with('4');
+    histogram(&mut run, random);
+    run
+}
+
+/// Nobody could take part.
+pub fn nobody() -> LabResult {
+    let mut result = usual();
+    result.runs.clear();
+    result.comparisons.clear();
+    result.skipped = ["epoll", "tokio", HOSTILE]
+        .map(|name| Skipped {
+            scenario: "few".to_owned(),
+            contender: name.to_owned(),
+            why: "the port is taken: choose another".to_owned(),
+        })
+        .into();
+    result
+}
+
+/// Runs that got no reply at all.
+pub fn silent() -> LabResult {
+    let mut result = usual();
+    for run in &mut result.runs {
+        *run = Run {
+            scenario: run.scenario.clone(),
+            contender: run.contender.clone(),
+            verdicts: vec![crate::verdict::Verdict::NoReplies],
+            reasons: vec!["not one right reply came back.".to_owned()],
+            ..Run::default()
+        };
+    }
+    result.comparisons = comparison::compare(&result);
+    result
+}
+
+/// Three families over so many numbers of connections; one run of them missed its rate.
+pub fn sweep(points: usize) -> LabResult {
+    let mut result = usual();
+    let mut random = fastrand::Rng::with_seed(3);
+    let like = result.runs[0].clone();
+    let scenario = result.config.scenarios[0].clone();
+    let points: Vec<SweepPoint> = [10u64, 100, 1_000, 10_000, 50_000, 100_000][..points]
+        .iter()
+        .map(|&connections| SweepPoint {
+            value: connections as f64,
+            label: connections.to_string(),
+            scenario: format!("few-connections-{connections}"),
+            suffix: String::new(),
+        })
+        .collect();
+    result.skipped = vec![];
+    result.runs = vec![];
+    result.config.scenarios = vec![];
+    for (point, place) in points.iter().zip(0..) {
+        let scenario = Scenario {
+            name: point.scenario.clone(),
+            connections: point.value as u64,
+            ..scenario.clone()
+        };
+        for (family, base) in [("epoll", 6.0), ("tokio", 7.0), ("threads", 6.5)] {
+            let growth = if family == "threads" { 1.5 } else { 0.4 };
+            let micros = base + growth * f64::from(place);
+            let mut run = noisy(&like, &scenario, family, micros, 6, &mut random);
+            run.server.resident_bytes = Some((4 << 20) + (micros * 1e3 * point.value) as u64 / 10);
+            if place == 2 && family == "threads" {
+                run.verdicts = vec![crate::verdict::Verdict::RateMissed];
+                run.reasons = vec!["only 80.0 % of what was offered was replied to in time.".to_owned()];
+            }
+            result.runs.push(run);
+        }
+        result.config.scenarios.push(scenario);
+    }
+    result.config.sweep = Some(Sweep {
+        parameter: "connections".to_owned(),
+        families: ["epoll", "tokio", "threads"].map(str::to_owned).into(),
+        points,
+    });
+    result.comparisons = comparison::compare(&result);
+    result
+}
+
+/// The usual result with profiles; one contender has none.
+pub fn profiled() -> LabResult {
+    let mut result = usual();
+    let record = |contender: &str, factor: f64| ProfileRecord {
+        scenario: "few".to_owned(),
+        contender: contender.to_owned(),
+        messages: 40_000,
+        samples: 480,
+        category_micros_per_message: [
+            ("read", 2.1),
+            ("write", 4.2),
+            ("wait", 1.5),
+            ("scheduler", 0.6 * factor),
+            ("allocation", 0.02),
+            ("other", 0.4 * factor),
+        ]
+        .map(|(name, micros)| (name.to_owned(), micros))
+        .into(),
+        top: [
+            ("tcp_sendmsg", 2.5),
+            (
+                "core::ops::function::FnOnce<(), Output = Vec<&'static str>>::call_once",
+                0.9,
+            ),
+        ]
+        .map(|(function, micros)| TopFunction {
+            function: function.to_owned(),
+            self_micros_per_message: micros,
+            total_micros_per_message: micros * 1.5,
+        })
+        .into(),
+        folded: "main;serve;write;tcp_sendmsg 2500000\nmain;serve;read;tcp_recvmsg 1500000\n".to_owned(),
+        pprof: format!("few-{contender}.pb.gz"),
+        ..ProfileRecord::default()
+    };
+    result.profiles = vec![
+        record("epoll", 1.0),
+        record("tokio", 4.0),
+        ProfileRecord {
+            scenario: "few".to_owned(),
+            contender: "threads".to_owned(),
+            missing: Some("its server had died".to_owned()),
+            ..ProfileRecord::default()
+        },
+    ];
+    result
+}
+
+/// All of them, by name.
+pub fn all() -> Vec<(&'static str, LabResult)> {
+    vec![
+        ("usual", usual()),
+        ("bare", fixture::result()),
+        ("crowd", crowd(12, 40)),
+        ("pair", crowd(2, 1)),
+        ("alone", crowd(1, 1)),
+        ("huge", crowd(30, 3)),
+        ("nobody", nobody()),
+        ("silent", silent()),
+        ("sweep", sweep(6)),
+        ("sweep-of-one", sweep(1)),
+        ("profiled", profiled()),
+    ]
+}

@@ -1,0 +1,176 @@
+//! What a sweep shows: how cost grows with the parameter that was varied, a line for each family of contenders.
+
+use super::chart::{Chart, Table};
+use super::charts::cycles;
+use super::lines::{self, ACROSS, Plot, Point, Series};
+use super::scale::{Scale, Tick};
+use crate::config::{Sweep, SweepPoint};
+use crate::report::figures::{decimal, mebibytes, missing, or_missing, significant};
+use crate::result::{LabResult, Run};
+use crate::stats;
+
+/// A figure that is shown over the parameter.
+struct Figure {
+    id: &'static str,
+    title: &'static str,
+    unit: &'static str,
+    of: fn(&Run) -> Option<f64>,
+    /// Its values cycle by cycle, where there are any, from which its interval follows.
+    of_cycles: fn(&Run) -> Vec<f64>,
+    text: fn(f64) -> String,
+}
+
+const FIGURES: [Figure; 4] = [
+    Figure {
+        id: "cpu",
+        title: "Server CPU per message, µs",
+        unit: "µs",
+        of: |run| run.server.cpu_micros_per_message,
+        of_cycles: cycles,
+        text: |micros| decimal(micros, 2),
+    },
+    Figure {
+        id: "p99",
+        title: "Response time p99, ms",
+        unit: "ms",
+        of: |run| (run.replies > 0).then_some(run.response_micros.p99 / 1e3),
+        of_cycles: |_| Vec::new(),
+        text: significant,
+    },
+    Figure {
+        id: "memory",
+        title: "Resident memory under load, MiB",
+        unit: "MiB",
+        of: |run| {
+            run.server
+                .resident_bytes
+                .map(|bytes| bytes as f64 / f64::from(1 << 20))
+        },
+        of_cycles: |_| Vec::new(),
+        text: |mib| mebibytes(mib * f64::from(1 << 20)),
+    },
+    Figure {
+        id: "wakeups",
+        title: "Server wake-ups per message",
+        unit: "context switches per message",
+        of: |run| run.server.context_switches_per_message,
+        of_cycles: |_| Vec::new(),
+        text: |switches| decimal(switches, 2),
+    },
+];
+
+/// An axis is logarithmic when its values span more than this factor.
+const DECADE: f64 = 10.0;
+
+/// The charts of the sweep, one a figure; none for a figure that no run has.
+pub fn charts(result: &LabResult, sweep: &Sweep) -> Vec<Chart> {
+    FIGURES
+        .iter()
+        .filter_map(|figure| chart(result, sweep, figure))
+        .collect()
+}
+
+/// The run of a family at a point.
+fn run<'a>(result: &'a LabResult, family: &str, point: &SweepPoint) -> Option<&'a Run> {
+    result.run(&point.scenario, &format!("{family}{}", point.suffix))
+}
+
+fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
+    let series: Vec<Series> = sweep
+        .families
+        .iter()
+        .enumerate()
+        .map(|(index, family)| Series {
+            name: family.clone(),
+            index,
+            points: sweep
+                .points
+                .iter()
+                .filter_map(|point| mark(run(result, family, point)?, point, figure, result.config.seed))
+                .collect(),
+        })
+        .collect();
+    let heights = || {
+        series
+            .iter()
+            .flat_map(|series| &series.points)
+            .map(|point| point.y)
+    };
+    let x = across(&sweep.points);
+    let plot = Plot {
+        ticks: sweep
+            .points
+            .iter()
+            .map(|point| Tick {
+                place: x.place(point.value),
+                label: point.label.clone(),
+            })
+            .collect(),
+        x,
+        x_title: sweep.parameter.clone(),
+        y_title: figure.unit.to_owned(),
+        y_logarithmic: spans_decades(heights()),
+        series,
+    };
+    let title = format!("{} over {}", figure.title, sweep.parameter);
+    let caption = "A line for each contender; whiskers are 95 % intervals where each cycle was measured. A cross is a run that is not \
+                   to be believed: the line passes it by.";
+    let rows = sweep.points.iter().map(|point| {
+        let cells = sweep.families.iter().map(|family| {
+            run(result, family, point).map_or_else(missing, |run| {
+                let text = or_missing((figure.of)(run), figure.text);
+                if run.is_ok() {
+                    text
+                } else {
+                    format!("{text} ({})", run.verdict_text())
+                }
+            })
+        });
+        std::iter::once(point.label.clone()).chain(cells).collect()
+    });
+    let columns: Vec<&str> = std::iter::once(sweep.parameter.as_str())
+        .chain(sweep.families.iter().map(String::as_str))
+        .collect();
+    let id = format!("sweep-{}", figure.id);
+    Some(Chart {
+        svg: lines::draw(&plot, &id, &title, caption)?,
+        id,
+        caption: caption.to_owned(),
+        table: Table::new(&title, &columns, rows.collect()),
+        title,
+    })
+}
+
+fn mark(run: &Run, point: &SweepPoint, figure: &Figure, seed: u64) -> Option<Point> {
+    let y = (figure.of)(run).filter(|value| value.is_finite())?;
+    Some(Point {
+        x: point.value,
+        y,
+        interval: stats::estimate(&(figure.of_cycles)(run), seed).and_then(|estimate| estimate.interval),
+        marked: true,
+        doubtful: !run.is_ok(),
+    })
+}
+
+/// The axis of the parameter, with some room at both ends; one value alone stands in the middle.
+fn across(points: &[SweepPoint]) -> Scale {
+    let values = || points.iter().map(|point| point.value);
+    if values().all(|value| value > 0.0) && spans_decades(values()) {
+        return Scale::logarithmic(values(), ACROSS);
+    }
+    let (low, high) = values().fold((f64::MAX, f64::MIN), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    let room = if high > low { (high - low) * 0.05 } else { 1.0 };
+    Scale::linear((low - room, high + room), ACROSS)
+}
+
+/// Whether the values above 0 span more than a decade.
+fn spans_decades(values: impl Iterator<Item = f64>) -> bool {
+    let (low, high) = values
+        .filter(|value| *value > 0.0)
+        .fold((f64::MAX, 0.0f64), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+    high > DECADE * low
+}

@@ -1,0 +1,269 @@
+//! The page of results that are hard to draw: its structure, and that every picture is sound.
+
+use std::collections::BTreeSet;
+
+use roxmltree::{Document, Node};
+
+use super::samples::{self, HOSTILE};
+use super::svg::WIDTH;
+use super::text;
+use super::*;
+
+/// The page's pictures, parsed.
+fn pictures(page: &str) -> Vec<&str> {
+    page.split("<svg ")
+        .skip(1)
+        .map(|rest| {
+            let end = rest.find("</svg>").unwrap();
+            let begin = rest.as_ptr() as usize - page.as_ptr() as usize - "<svg ".len();
+            &page[begin..begin + "<svg ".len() + end + "</svg>".len()]
+        })
+        .collect()
+}
+
+fn number(node: Node<'_, '_>, name: &str) -> f64 {
+    let text = node
+        .attribute(name)
+        .unwrap_or_else(|| panic!("{node:?} has no {name}"));
+    text.parse()
+        .unwrap_or_else(|_| panic!("{name} = {text} of {node:?}"))
+}
+
+/// What a text covers at most: left, top, right, bottom.
+fn covered(node: Node<'_, '_>) -> [f64; 4] {
+    let (x, y) = (number(node, "x"), number(node, "y"));
+    let width = text::width(node.text().unwrap_or_default());
+    let left = match node.attribute("text-anchor") {
+        Some("start") => x,
+        Some("middle") => x - width / 2.0,
+        _ => x - width,
+    };
+    [left, y - 0.8 * text::SIZE, left + width, y + 0.2 * text::SIZE]
+}
+
+#[test]
+fn every_picture_is_sound() {
+    for (name, result) in samples::all() {
+        let page = render(&result);
+        for picture in pictures(&page) {
+            let document =
+                Document::parse(picture).unwrap_or_else(|error| panic!("{name}: {error}\n{picture}"));
+            check(name, document.root_element());
+        }
+    }
+}
+
+/// A picture has words, no figure that is none, nothing outside, and no text on another.
+fn check(name: &str, svg: Node<'_, '_>) {
+    let size: Vec<f64> = svg
+        .attribute("viewBox")
+        .unwrap()
+        .split(' ')
+        .map(|part| part.parse().unwrap())
+        .collect();
+    let (width, height) = (size[2], size[3]);
+    assert_eq!(width, WIDTH);
+    let words: Vec<_> = svg
+        .children()
+        .take(2)
+        .map(|node| node.tag_name().name())
+        .collect();
+    assert_eq!(words, ["title", "desc"], "{name}");
+    let mut texts: Vec<([f64; 4], &str)> = Vec::new();
+    for node in svg.descendants().filter(Node::is_element) {
+        for attribute in node.attributes() {
+            let value = attribute.value();
+            assert!(
+                !value.contains("NaN") && !value.contains("inf"),
+                "{name}: {node:?}"
+            );
+        }
+        let (horizontal, vertical) = match node.tag_name().name() {
+            "text" => {
+                let [left, top, right, bottom] = covered(node);
+                texts.push(([left, top, right, bottom], node.text().unwrap_or_default()));
+                (vec![left, right], vec![top, bottom])
+            }
+            "rect" => {
+                let (x, y) = (number(node, "x"), number(node, "y"));
+                (
+                    vec![x, x + number(node, "width")],
+                    vec![y, y + number(node, "height")],
+                )
+            }
+            "circle" => (vec![number(node, "cx")], vec![number(node, "cy")]),
+            "path" => places(node),
+            _ => continue,
+        };
+        let inside = |places: &[f64], end: f64| places.iter().all(|place| (-0.1..=end + 0.1).contains(place));
+        assert!(
+            inside(&horizontal, width) && inside(&vertical, height),
+            "{name}: outside of {width} × {height}: {node:?} {:?} {horizontal:?} {vertical:?}",
+            node.text()
+        );
+    }
+    for (index, (a, first)) in texts.iter().enumerate() {
+        for (b, second) in &texts[index + 1..] {
+            let apart = a[2] <= b[0] || b[2] <= a[0] || a[3] <= b[1] || b[3] <= a[1];
+            assert!(apart, "{name}: `{first}` {a:?} and `{second}` {b:?} overlap");
+        }
+    }
+    let marks = svg
+        .descendants()
+        .filter(|node| node.has_tag_name("rect") || node.has_tag_name("path"))
+        .count();
+    assert!(marks > 3, "{name}: a blank picture");
+}
+
+/// Where a path goes: the place of a marker, or the corners of a line.
+fn places(node: Node<'_, '_>) -> (Vec<f64>, Vec<f64>) {
+    let text = match node.attribute("transform") {
+        Some(moved) => moved.trim_start_matches("translate(").trim_end_matches(')'),
+        None => node.attribute("d").unwrap(),
+    };
+    let numbers: Vec<f64> = text
+        .split(|c: char| !(c.is_ascii_digit() || c == '.' || c == '-'))
+        .filter(|part| !part.is_empty())
+        .map(|part| part.parse().unwrap())
+        .collect();
+    (
+        numbers.iter().copied().step_by(2).collect(),
+        numbers.iter().copied().skip(1).step_by(2).collect(),
+    )
+}
+
+#[test]
+fn the_page_loads_and_runs_nothing_and_its_ids_are_unique() {
+    for (name, result) in samples::all() {
+        let page = render(&result);
+        let shown = page.replace(r#"xmlns="http://www.w3.org/2000/svg""#, "");
+        for loading in [
+            "http://",
+            "https://",
+            "<script",
+            "<iframe",
+            "<link rel=\"stylesheet",
+            "@import",
+            "url(",
+            " onload",
+            " onclick",
+        ] {
+            assert!(!shown.contains(loading), "{name}: {loading}");
+        }
+        let ids: Vec<&str> = page
+            .split(" id=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap())
+            .collect();
+        let unique: BTreeSet<_> = ids.iter().collect();
+        assert_eq!(ids.len(), unique.len(), "{name}: {ids:?}");
+        for (attribute, apart) in [("href=\"#", '"'), ("aria-labelledby=\"", '"')] {
+            for rest in page.split(attribute).skip(1) {
+                for id in rest.split(apart).next().unwrap().split(' ') {
+                    assert!(unique.contains(&id), "{name}: {attribute}{id} leads nowhere");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn names_are_never_markup() {
+    for result in [samples::crowd(3, 4), samples::nobody()] {
+        let page = render(&result);
+        assert!(!page.contains(HOSTILE) && !page.contains("alert('x')"));
+        assert!(page.contains("&#60;script&#62;alert") || page.contains("&lt;script&gt;alert"));
+    }
+}
+
+#[test]
+fn headings_follow_one_another() {
+    for (name, result) in samples::all() {
+        let page = render(&result);
+        let mut before = 0;
+        for (index, _) in page.match_indices("<h") {
+            let Some(level) = page[index + 2..].chars().next().and_then(|c| c.to_digit(10)) else {
+                continue;
+            };
+            assert!(level <= before + 1, "{name}: h{level} after h{before}");
+            assert!(level > 1 || before == 0, "{name}: a second h1");
+            before = level;
+        }
+    }
+}
+
+#[test]
+fn charts_are_left_out_rather_than_blank() {
+    let charts = |result: &LabResult| {
+        let scenario = &result.config.scenarios[0];
+        let id = "s1".to_owned();
+        let charts = charts::Charts { result, scenario, id };
+        charts.all().into_iter().map(|chart| chart.id).collect::<Vec<_>>()
+    };
+    assert_eq!(charts(&samples::nobody()), [""; 0]);
+    assert_eq!(charts(&samples::silent()), [""; 0]);
+    let alone = charts(&samples::crowd(1, 1));
+    assert!(
+        alone.contains(&"s1-cpu".to_owned()) && !alone.contains(&"s1-ratio-cpu".to_owned()),
+        "{alone:?}"
+    );
+}
+
+#[test]
+fn the_style_sheet_has_the_size_that_texts_are_measured_by() {
+    let page = render(&samples::usual());
+    assert!(page.contains(&format!(".chart text {{ font-size: {}px;", text::SIZE)));
+}
+
+/// Landmarks, headings, tables with their columns, and charts with their titles.
+fn structure(page: &str) -> String {
+    let mut out = String::new();
+    let mut rest = page;
+    while let Some(begin) = rest.find('<') {
+        rest = &rest[begin + 1..];
+        let tag: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric()).collect();
+        let attributes = &rest[..rest.find('>').unwrap_or(0)];
+        let inner = |end: &str| {
+            let inside = &rest[attributes.len() + 1..];
+            let mut text = String::new();
+            let mut within = false;
+            for c in inside[..inside.find(end).unwrap_or(0)].chars() {
+                match c {
+                    '<' => within = true,
+                    '>' => within = false,
+                    c if !within => text.push(c),
+                    _ => {}
+                }
+            }
+            text
+        };
+        let line = match tag.as_str() {
+            "header" | "main" | "footer" | "nav" | "section" => attributes.to_owned(),
+            "h1" | "h2" | "h3" | "h4" | "caption" | "summary" => {
+                format!("  {tag} {}", inner(&format!("</{tag}>")))
+            }
+            "th" if attributes.contains("col") => format!("    {}", inner("</th>")),
+            "svg" => format!("  picture: {}", inner("</title>")),
+            "dd" => format!("  {}", inner("</dd>")),
+            _ => continue,
+        };
+        out.push_str(&line);
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn the_structure_of_the_page() {
+    insta::assert_snapshot!("page", structure(&render(&samples::usual())));
+    insta::assert_snapshot!("page_of_a_sweep", structure(&render(&samples::sweep(2))));
+    insta::assert_snapshot!("page_with_profiles", structure(&render(&samples::profiled())));
+    insta::assert_snapshot!("page_of_nobody", structure(&render(&samples::nobody())));
+}
+
+#[test]
+fn write_samples_temporarily() {
+    for (name, result) in samples::all() {
+        std::fs::write(format!("/root/scratch/html-look/{name}.html"), render(&result)).unwrap();
+    }
+}

@@ -1,0 +1,103 @@
+//! How it was measured and on what: what every format says of it.
+
+use super::figures::{mebibytes, or_missing};
+use crate::config::Config;
+use crate::machine::Machine;
+use crate::result::LabResult;
+
+/// The columns of the clients' table.
+pub const CLIENT_COLUMNS: [&str; 5] = [
+    "contender",
+    "busy %",
+    "send lag p99 µs",
+    "CPU µs/msg",
+    "user share of the server's CPU",
+];
+
+/// What each contender's client used: whether it was the bottleneck.
+pub fn client_rows(result: &LabResult, scenario: &str) -> Vec<[String; CLIENT_COLUMNS.len()]> {
+    let row = |run: &crate::result::Run| {
+        let cost = run.client.cpu_micros_per_message;
+        let user = run.server.cpu_user_share;
+        [
+            run.contender.clone(),
+            format!("{:.0}", run.client.busy_share * 100.0),
+            format!("{:.0}", run.client.send_lag_micros_p99),
+            or_missing(cost, |micros| format!("{micros:.2}")),
+            or_missing(user, |share| format!("{:.0} %", share * 100.0)),
+        ]
+    };
+    result.runs_of(scenario).map(row).collect()
+}
+
+/// The method in a paragraph.
+pub fn method(config: &Config) -> String {
+    let cpus = match (config.cpus.server(), config.cpus.client()) {
+        (Some(server), Some(client)) => format!("servers on CPUs {server}, clients on CPUs {client}"),
+        _ => "nobody pinned to CPUs".to_owned(),
+    };
+    format!(
+        "Every server and every client is a process of its own ({cpus}; {} worker(s) for each server). All contenders of a \
+         scenario are up with their connections established before the first slice. Then one at a time is under load, in \
+         an order that rotates from cycle to cycle, all at the same offered rate. Figures are medians over cycles; \
+         quantiles come from the sum of all cycles' histograms; response time counts from when a request was due. CPU is \
+         the server's user and system time over slice and drain. A ratio is formed within each cycle; shown is the \
+         median over cycles with a 95 % interval from a bootstrap (seed {}). A run that is not ok is left out of ratios. \
+         Capacity is what a closed loop without think \
+         time reached before the measurement. Wake-ups are voluntary context switches of the server. The user share is \
+         in the kernel's ticks, so coarse. Every reply was checked byte by byte.",
+        config.workers, config.seed
+    )
+}
+
+/// The machine, fact by fact.
+pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "not known".to_owned());
+    let number = |value: Option<u64>| value.map_or_else(|| "not known".to_owned(), |value| value.to_string());
+    let ports = machine.port_range.map_or_else(
+        || "not known".to_owned(),
+        |(first, last)| format!("{first} to {last}"),
+    );
+    let vulnerable: Vec<_> = machine
+        .mitigations
+        .iter()
+        .filter(|(_, state)| *state != "Not affected")
+        .map(|(name, state)| format!("{name}: {state}"))
+        .collect();
+    vec![
+        ("CPU", text(&machine.cpu_model)),
+        (
+            "CPUs (those that the lab may use)",
+            format!("{} ({})", machine.cpus, text(&machine.cpus_allowed)),
+        ),
+        (
+            "memory",
+            machine.memory_bytes.map_or_else(
+                || "not known".to_owned(),
+                |bytes| format!("{} MiB", mebibytes(bytes as f64)),
+            ),
+        ),
+        ("kernel", text(&machine.kernel)),
+        ("system", text(&machine.os)),
+        ("virtualization", text(&machine.virtualization)),
+        ("clock rate governor", text(&machine.governor)),
+        ("mitigations", vulnerable.join("; ")),
+        ("container", machine.container.clone()),
+        ("network", machine.network.clone()),
+        (
+            "connection tracking",
+            if machine.conntrack { "active" } else { "none" }.to_owned(),
+        ),
+        ("descriptors, hard limit", number(machine.nofile_limit)),
+        ("threads, limit", number(machine.threads_limit)),
+        ("mappings, limit", number(machine.mappings_limit)),
+        ("somaxconn", number(machine.somaxconn)),
+        ("ephemeral ports", ports),
+        (
+            "load average at the start",
+            machine
+                .load_average
+                .map_or_else(|| "not known".to_owned(), |load| format!("{load:.2}")),
+        ),
+    ]
+}
