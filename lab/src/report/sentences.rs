@@ -14,16 +14,18 @@ pub fn question(result: &LabResult, scenario: &Scenario) -> String {
     let offered = offered(result, &scenario.name).map_or_else(String::new, |rate| {
         format!(", {} messages/s offered", count(rate))
     });
+    let cycles = result
+        .runs_of(&scenario.name)
+        .map(|run| run.cycles.len())
+        .max()
+        .unwrap_or(0);
     format!(
-        "{} connections, messages of {} bytes, {}{offered}; {} cycles of {} slices",
+        "{} connections, messages of {} bytes, {}{offered}; {} {} of {} slices",
         count(scenario.connections as f64),
         scenario.message_bytes,
         scenario.pace,
-        result
-            .runs_of(&scenario.name)
-            .map(|run| run.cycles.len())
-            .max()
-            .unwrap_or(0),
+        cycles,
+        if cycles == 1 { "cycle" } else { "cycles" },
         humantime::format_duration(scenario.slice())
     )
 }
@@ -59,44 +61,90 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
             listed.join(", ")
         );
     };
-    let others: Vec<_> = believable
-        .iter()
-        .filter_map(|(run, _)| result.comparison(scenario, &run.contender, comparison::CPU))
-        .map(|found| compared(found, offered.is_some()))
-        .collect();
     let served = offered.map_or_else(
         || format!("{baseline} served its messages"),
         |rate| format!("{baseline} served {} messages/s", count(rate)),
     );
-    let mut answer = format!("{served} with {} µs of server CPU each", decimal(*base_cost, 2));
+    let mut parts = vec![format!(
+        "{served} with {} µs of server CPU each",
+        decimal(*base_cost, 2)
+    )];
+    let others: Vec<_> = believable
+        .iter()
+        .filter_map(|(run, _)| result.comparison(scenario, &run.contender, comparison::CPU))
+        .collect();
+    parts.extend(told_apart(&others, offered.is_some()));
+    parts.extend(not_told_apart(&others));
     if others.is_empty() {
-        answer.push_str("; there is nobody believable to compare to it.");
-    } else {
-        let _ = write!(answer, "; {}.", others.join("; "));
+        parts.push("there is nobody believable to compare to it".to_owned());
     }
-    answer
+    parts.extend(left_out(result, scenario));
+    format!("{}.", parts.join("; "))
 }
 
-/// One contender against the baseline. At the same rate it served the same; a closed loop's rates differ.
-fn compared(comparison: &Comparison, same_rate: bool) -> String {
-    let (who, baseline) = (&comparison.contender, &comparison.baseline);
-    let ratio = format!("{:.2} ×", comparison.ratio);
-    let (served, cpu) = if same_rate {
-        ("served the same with", "CPU")
+/// Those whose interval leaves out 1, and those without an interval. At the same rate they served the same; a closed
+/// loop's rates differ.
+fn told_apart(others: &[&Comparison], same_rate: bool) -> Option<String> {
+    let ratios: Vec<_> = others
+        .iter()
+        .filter(|other| !holds_one(other))
+        .map(|other| (&other.contender, ratio(other)))
+        .collect();
+    let ((first, ratio), rest) = ratios.split_first()?;
+    let baseline = &others.first()?.baseline;
+    let mut text = if same_rate {
+        format!("{first} served the same with {ratio} the CPU of {baseline}")
     } else {
-        ("took", "CPU per message")
+        format!("{first} took {ratio} the CPU per message of {baseline}")
     };
-    match comparison.low.zip(comparison.high) {
-        Some((low, high)) if low <= 1.0 && 1.0 <= high => {
-            format!(
-                "{who} cannot be told apart from {baseline} ({ratio} [{low:.2}, {high:.2}], which holds 1)"
-            )
-        }
-        Some((low, high)) => format!("{who} {served} {ratio} [{low:.2}, {high:.2}] the {cpu} of {baseline}"),
-        None => format!(
-            "{who} {served} {ratio} the {cpu} of {baseline} (one cycle: how far chance goes is not known)"
-        ),
+    for (who, ratio) in rest {
+        let _ = write!(text, ", {who} {ratio}");
     }
+    if others.iter().any(|other| other.low.is_none()) {
+        text.push_str(" (one cycle: how far chance goes is not known)");
+    }
+    Some(text)
+}
+
+/// Those whose interval holds 1.
+fn not_told_apart(others: &[&Comparison]) -> Option<String> {
+    let same: Vec<_> = others.iter().filter(|other| holds_one(other)).collect();
+    let baseline = &same.first()?.baseline;
+    let names: Vec<_> = same
+        .iter()
+        .map(|other| format!("{} ({})", other.contender, ratio(other)))
+        .collect();
+    let what = if names.len() == 1 {
+        "the interval holds 1"
+    } else {
+        "each interval holds 1"
+    };
+    Some(format!(
+        "{} cannot be told apart from {baseline}: {what}",
+        names.join(", ")
+    ))
+}
+
+/// Who is not in the answer, and why not.
+fn left_out(result: &LabResult, scenario: &str) -> Option<String> {
+    let doubtful = result.runs_of(scenario).filter(|run| !run.is_ok());
+    let doubtful = doubtful.map(|run| format!("{} ({})", run.contender, run.verdict_text()));
+    let skipped = result
+        .skipped_of(scenario)
+        .map(|skipped| format!("{} (skipped)", skipped.contender));
+    let names: Vec<_> = doubtful.chain(skipped).collect();
+    (!names.is_empty()).then(|| format!("left out: {}", names.join(", ")))
+}
+
+fn holds_one(comparison: &Comparison) -> bool {
+    let interval = comparison.low.zip(comparison.high);
+    interval.is_some_and(|(low, high)| low <= 1.0 && 1.0 <= high)
+}
+
+fn ratio(comparison: &Comparison) -> String {
+    let interval = comparison.low.zip(comparison.high);
+    let interval = interval.map_or_else(String::new, |(low, high)| format!(" [{low:.2}, {high:.2}]"));
+    format!("{:.2} ×{interval}", comparison.ratio)
 }
 
 /// What a reader must know before believing the table: reasons of verdicts, who was skipped, what was not checked.

@@ -1,7 +1,7 @@
 //! A bar for each contender, from zero; with a dot for each cycle and an interval where there are any.
 
 use super::legend::{self, Sign};
-use super::rows::{self, Header, PLACES, STRIP};
+use super::rows::{self, Evidence, Header, PLACES, STRIP};
 use super::scale::Scale;
 use super::svg::{Anchor, Svg};
 use super::text;
@@ -15,12 +15,10 @@ pub struct Bar {
     pub note: String,
     /// What it consists of, from left to right; nothing when there is no figure.
     pub parts: Vec<Part>,
+    /// What it is a summary of, when that is shown.
+    pub evidence: Option<Evidence>,
     /// The colour of its dots.
     pub colour: String,
-    /// Single measurements.
-    pub dots: Vec<f64>,
-    /// Where the figure lies with 95 % confidence.
-    pub interval: Option<(f64, f64)>,
     /// Whether the true figure may be larger.
     pub at_least: bool,
     /// Whether its run is not to be believed.
@@ -44,11 +42,13 @@ const BEYOND: f64 = 1.6;
 /// Draws the bars, and a legend below them. `None` when nobody has a figure.
 pub fn draw(bars: &[Bar], keys: &[(Sign, String)], id: &str, title: &str, caption: &str) -> Option<String> {
     let length = |bar: &Bar| bar.parts.iter().map(|part| sane(part.value)).sum::<f64>();
-    let ends = bars
-        .iter()
-        .map(|bar| length(bar).max(bar.interval.map_or(0.0, |(_, high)| high)));
-    let largest = ends.fold(0.0, f64::max);
-    let dots = bars.iter().flat_map(|bar| &bar.dots).copied().fold(0.0, f64::max);
+    let evidence = || bars.iter().filter_map(|bar| bar.evidence.as_ref());
+    let highs = evidence().filter_map(|evidence| Some(evidence.interval?.1));
+    let largest = bars.iter().map(length).chain(highs).fold(0.0, f64::max);
+    let dots = evidence()
+        .flat_map(|evidence| &evidence.dots)
+        .copied()
+        .fold(0.0, f64::max);
     if bars.iter().all(|bar| bar.parts.is_empty()) {
         return None;
     }
@@ -105,18 +105,8 @@ fn draw_bar(svg: &mut Svg, bar: &Bar, top: f64, scale: &Scale) {
             );
         }
     }
-    for (index, dot) in bar.dots.iter().enumerate() {
-        // Scattered up and down, always alike, so that dots of the same value are seen.
-        let y = middle + ((index * 3 % 5) as f64 - 2.0) * 2.2;
-        let beyond = if *dot > scale.largest() { " beyond" } else { "" };
-        svg.dot(&format!("dot {}{beyond}", bar.colour), (scale.place(*dot), y));
-    }
-    if let Some((low, high)) = bar.interval {
-        let (low, high) = (scale.place(low), scale.place(high));
-        svg.line("interval", (low, middle), (high, middle));
-        for end in [low, high] {
-            svg.line("interval", (end, middle - 4.0), (end, middle + 4.0));
-        }
+    if let Some(evidence) = &bar.evidence {
+        rows::evidence(svg, evidence, &bar.colour, top, scale);
     }
 }
 

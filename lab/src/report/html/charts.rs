@@ -5,6 +5,7 @@ use super::chart::{Chart, Table};
 use super::forest::{self, Ratio};
 use super::latency;
 use super::legend::Sign;
+use super::rows::Evidence;
 use super::svg::colour;
 use crate::comparison;
 use crate::report::figures::{count, decimal, kibibytes, mebibytes, missing, or_missing, significant};
@@ -28,13 +29,13 @@ impl Charts<'_> {
         [
             self.cpu(),
             self.ratio(comparison::CPU, "ratio-cpu", "CPU per message: ratio to"),
+            self.capacity(),
             latency::chart(self),
             self.ratio(
                 comparison::RESPONSE_P99,
                 "ratio-p99",
                 "Response time p99: ratio to",
             ),
-            self.capacity(),
             self.memory(),
             self.memory_per_connection(),
             self.both_sides(),
@@ -133,8 +134,11 @@ impl Charts<'_> {
             Some(Bar {
                 note: format!("{} µs{}", decimal(micros, 2), bracketed(interval)),
                 parts: vec![self.part(run, micros, " pale")],
-                dots,
-                interval,
+                evidence: Some(Evidence {
+                    figure: micros,
+                    interval,
+                    dots,
+                }),
                 ..Bar::default()
             })
         });
@@ -174,7 +178,7 @@ impl Charts<'_> {
         let base = self.result.run(&self.scenario.name, baseline);
         let title = format!("{title} {baseline}");
         let caption = "Ratios are formed within each cycle. The sign is their median, the whisker its 95 % interval, each dot one \
-                       cycle; the thick line is 1. Where the interval holds 1, the two cannot be told apart.";
+                       cycle; the thick line is 1. A hollow dot lies beyond the edge. Where the interval holds 1, the two cannot be told apart.";
         let mut ratios: Vec<Ratio> = self
             .runs()
             .filter(|run| run.contender != *baseline)
@@ -191,11 +195,11 @@ impl Charts<'_> {
                         None => format!("left out  ⚠ {}", run.verdict_text()),
                     },
                     index: self.index(&run.contender),
-                    ratio: found.map(|found| found.ratio),
-                    interval,
-                    pairs: found
-                        .and(base)
-                        .and_then(|base| comparison::ratios(run, base, metric)).unwrap_or_default(),
+                    ratio: found.zip(base).map(|(found, base)| Evidence {
+                        figure: found.ratio,
+                        interval,
+                        dots: comparison::pairs(run, base, metric),
+                    }),
                 }
             })
             .collect();
@@ -204,12 +208,13 @@ impl Charts<'_> {
             note: "skipped".to_owned(),
             ..Ratio::default()
         }));
-        let rows = ratios.iter().map(|ratio| {
+        let rows = ratios.iter().map(|row| {
+            let interval = row.ratio.as_ref().and_then(|ratio| ratio.interval);
             vec![
-                ratio.name.clone(),
-                or_missing(ratio.ratio, |ratio| decimal(ratio, 3)),
-                or_missing(ratio.interval, |(low, high)| format!("{low:.3} to {high:.3}")),
-                ratio.pairs.len().to_string(),
+                row.name.clone(),
+                or_missing(row.ratio.as_ref(), |ratio| decimal(ratio.figure, 3)),
+                or_missing(interval, |(low, high)| format!("{low:.3} to {high:.3}")),
+                or_missing(row.ratio.as_ref(), |ratio| ratio.dots.len().to_string()),
             ]
         });
         let table = Table::new(

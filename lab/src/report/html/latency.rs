@@ -45,7 +45,7 @@ pub fn chart(charts: &Charts<'_>) -> Option<Chart> {
     let plot = Plot {
         ticks: NAMED
             .iter()
-            .filter(|(quantile, _)| nines(*quantile) <= x.largest())
+            .filter(|(quantile, _)| x.holds(nines(*quantile)))
             .map(|(quantile, label)| Tick {
                 place: x.place(nines(*quantile)),
                 label: (*label).to_owned(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use telemetry::profile::category::Category;
+
 use super::bars::{self, Bar, Part};
 use super::chart::{Chart, Table};
 use super::flames::{self, Flame};
@@ -62,14 +64,18 @@ pub fn profiles(result: &LabResult, scenario: &str, id: &str) -> Option<Profiles
     })
 }
 
+/// The categories that somebody spent time in: those that are known in their order, then others by name.
 fn categories<'a>(records: &[&'a ProfileRecord]) -> Vec<&'a str> {
-    let names: BTreeSet<&str> = records
+    let spent = records
         .iter()
-        .flat_map(|record| record.category_micros_per_message.keys().map(String::as_str))
+        .flat_map(|record| &record.category_micros_per_message);
+    let names: BTreeSet<&str> = spent
+        .filter(|(_, micros)| **micros > 0.0)
+        .map(|(name, _)| name.as_str())
         .collect();
+    let place = |name: &str| Category::ALL.iter().position(|(_, known)| *known == name);
     let mut names: Vec<_> = names.into_iter().collect();
-    // What is left over comes last.
-    names.sort_by_key(|name| *name == "other");
+    names.sort_by_key(|name| place(name).unwrap_or(usize::MAX));
     names
 }
 

@@ -13,8 +13,8 @@ pub const STRIP: f64 = 14.0;
 const HEADER: f64 = 17.0;
 /// Between rows.
 const GAP: f64 = 9.0;
-/// The most that a figure in words takes of a row.
-const NOTE_MAX: f64 = 230.0;
+/// What is left to a name at least, when its figure in words is long.
+const NAME_MIN: f64 = 110.0;
 
 /// What stands above a strip.
 #[derive(Debug, Clone, Default)]
@@ -45,7 +45,8 @@ pub fn frame(headers: &[Header], scale: &Scale, reference: Option<f64>) -> Frame
     let mut strips = Vec::new();
     let mut top = 2.0;
     for header in headers {
-        let note = text::fitted(&header.note, NOTE_MAX);
+        let name_least = text::width(&header.name).min(NAME_MIN);
+        let note = text::fitted(&header.note, WIDTH - name_least - 10.0);
         let name = text::fitted(&header.name, WIDTH - text::width(&note) - 10.0);
         svg.text("name", 0.0, top + text::SIZE, Anchor::Start, &name);
         svg.text("note", WIDTH, top + text::SIZE, Anchor::End, &note);
@@ -81,4 +82,34 @@ pub fn frame(headers: &[Header], scale: &Scale, reference: Option<f64>) -> Frame
         strips,
         bottom: top + text::SIZE + 5.0,
     }
+}
+
+/// What is known of a figure besides itself.
+#[derive(Debug, Clone, Default)]
+pub struct Evidence {
+    /// The figure.
+    pub figure: f64,
+    /// Where it lies with 95 % confidence.
+    pub interval: Option<(f64, f64)>,
+    /// Single measurements.
+    pub dots: Vec<f64>,
+}
+
+/// Draws measurements as dots, the interval as a whisker, and the figure as a sign on it.
+pub fn evidence(svg: &mut Svg, evidence: &Evidence, colour: &str, top: f64, scale: &Scale) {
+    let middle = top + STRIP / 2.0;
+    for (index, dot) in evidence.dots.iter().enumerate() {
+        // Scattered up and down, always alike, so that dots of the same value are seen.
+        let y = middle + ((index * 3 % 5) as f64 - 2.0) * 2.2;
+        let beyond = if scale.holds(*dot) { "" } else { " beyond" };
+        svg.dot(&format!("dot {colour}{beyond}"), (scale.place(*dot), y));
+    }
+    if let Some((low, high)) = evidence.interval {
+        let (low, high) = (scale.place(low), scale.place(high));
+        svg.line("interval", (low, middle), (high, middle));
+        for end in [low, high] {
+            svg.line("interval", (end, middle - 4.0), (end, middle + 4.0));
+        }
+    }
+    svg.diamond("figure", (scale.place(evidence.figure), middle));
 }

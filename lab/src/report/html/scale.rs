@@ -60,9 +60,10 @@ impl Scale {
         }
     }
 
-    /// The largest value.
-    pub fn largest(&self) -> f64 {
-        self.values.1
+    /// Whether a value is on the axis.
+    pub fn holds(&self, value: f64) -> bool {
+        // What only rounding puts outside is on it.
+        value >= self.values.0 * (1.0 - 1e-9) && value <= self.values.1 * (1.0 + 1e-9)
     }
 
     /// Where a value lies; what is outside is put at the nearer end.
@@ -152,10 +153,9 @@ impl Scale {
             every(2),
             every(3),
         ];
-        // Within a factor of some three, 1-2-5 names too little.
-        if high / low < 4.0 {
-            choices.push(steps(round_step((high - low) / 4.0)));
-            choices.push(steps(round_step((high - low) / 8.0)));
+        // Within a decade, 1-2-5 names too little.
+        if high / low < 10.0 {
+            choices.extend([3.0, 5.0, 8.0].map(|parts| steps(round_step((high - low) / parts))));
         }
         choices
     }
@@ -220,7 +220,7 @@ mod tests {
         let narrow = [0.98, 1.25].into_iter();
         assert_eq!(
             labels(Scale::logarithmic(narrow, (0.0, 300.0))),
-            "0.9 1 1.1 1.2 1.3"
+            "0.9 1 1.1 1.2 1.3 1.4"
         );
     }
 

@@ -121,22 +121,26 @@ impl Svg {
     }
 
     /// The sign of the contender with this number.
-    pub fn marker(&mut self, index: usize, (x, y): (f64, f64)) {
-        let _ = write!(
-            self.body,
-            r#"<path class="mark {}" transform="translate({},{})" d="{}"/>"#,
-            colour(index),
-            at(x),
-            at(y),
-            MARKERS[index % MARKERS.len()]
-        );
+    pub fn marker(&mut self, index: usize, place: (f64, f64)) {
+        let class = format!("mark {}", colour(index));
+        self.placed(&class, place, MARKERS[index % MARKERS.len()]);
+    }
+
+    /// The sign of a figure among its measurements.
+    pub fn diamond(&mut self, class: &str, place: (f64, f64)) {
+        self.placed(class, place, "M0,-4.2L4.2,0L0,4.2L-4.2,0z");
     }
 
     /// The sign of a point that is not to be believed.
-    pub fn cross(&mut self, class: &str, (x, y): (f64, f64)) {
+    pub fn cross(&mut self, class: &str, place: (f64, f64)) {
+        self.placed(&format!("cross {class}"), place, "M-3,-3L3,3M-3,3L3,-3");
+    }
+
+    /// A shape around a place.
+    fn placed(&mut self, class: &str, (x, y): (f64, f64), shape: &str) {
         let _ = write!(
             self.body,
-            r#"<path class="cross {class}" transform="translate({},{})" d="M-3,-3L3,3M-3,3L3,-3"/>"#,
+            r#"<path class="{class}" transform="translate({},{})" d="{shape}"/>"#,
             at(x),
             at(y)
         );
