@@ -50,7 +50,8 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
             return "Nobody could run, so there is no answer.".to_owned();
         }
         if believable.is_empty() {
-            return "No run can be believed, so there is no answer.".to_owned();
+            let left_out = left_out(result, scenario).unwrap_or_default();
+            return format!("No run can be believed, so there is no answer; {left_out}.");
         }
         let listed: Vec<_> = believable
             .iter()

@@ -36,12 +36,21 @@ impl Table {
         }
     }
 
-    /// Whether a column holds figures, which stand to its right.
-    pub fn holds_figures(&self, column: usize) -> bool {
-        let mut cells = self.rows.iter().filter_map(|row| row.get(column)).peekable();
-        column > 0 && cells.peek().is_some() && cells.all(|cell| is_figure(cell))
+    /// The class of a column: figures stand to its right, sentences get some width.
+    pub fn class(&self, column: usize) -> &'static str {
+        let cells = || self.rows.iter().filter_map(|row| row.get(column));
+        if column > 0 && cells().next().is_some() && cells().all(|cell| is_figure(cell)) {
+            "n"
+        } else if cells().any(|cell| cell.chars().count() > SENTENCE) {
+            "words"
+        } else {
+            "word"
+        }
     }
 }
+
+/// Longer cells are sentences, which need some width to be read.
+const SENTENCE: usize = 30;
 
 /// Whether a cell holds a figure, or stands for one.
 fn is_figure(cell: &str) -> bool {

@@ -55,15 +55,6 @@ impl Charts<'_> {
         index(self.result, contender)
     }
 
-    /// The rest of a row's words: the verdict when it is not ok.
-    fn doubt(run: &Run) -> String {
-        if run.is_ok() {
-            String::new()
-        } else {
-            format!("  ⚠ {}", run.verdict_text())
-        }
-    }
-
     /// A bar for each run, and a row without one for each contender that was skipped.
     fn bars(&self, of_run: impl Fn(&Run) -> Option<Bar>) -> Vec<Bar> {
         let mut bars: Vec<Bar> = self
@@ -75,7 +66,7 @@ impl Charts<'_> {
                 });
                 Bar {
                     name: run.contender.clone(),
-                    note: bar.note + &Self::doubt(run),
+                    note: bar.note + &doubt(run),
                     colour: colour(self.index(&run.contender)),
                     doubtful: !run.is_ok(),
                     ..bar
@@ -192,7 +183,7 @@ impl Charts<'_> {
                     note: match found {
                         Some(found) => format!("{} ×{}", decimal(found.ratio, 2), bracketed(interval)),
                         None if run.is_ok() => "no ratio".to_owned(),
-                        None => format!("left out  ⚠ {}", run.verdict_text()),
+                        None => format!("left out{}", doubt(run)),
                     },
                     index: self.index(&run.contender),
                     ratio: found.zip(base).map(|(found, base)| Evidence {
@@ -409,6 +400,16 @@ pub fn index(result: &LabResult, contender: &str) -> usize {
         .iter()
         .position(|known| known.name == contender)
         .unwrap_or(contenders.len())
+}
+
+/// What follows the figure, or the name, of a run that is not ok: its worst verdict, and how many there are besides.
+pub fn doubt(run: &Run) -> String {
+    match run.verdicts.as_slice() {
+        _ if run.is_ok() => String::new(),
+        [] => " ⚠".to_owned(),
+        [only] => format!(" ⚠ {only}"),
+        [worst, others @ ..] => format!(" ⚠ {worst} +{}", others.len()),
+    }
 }
 
 /// CPU per message in each cycle.

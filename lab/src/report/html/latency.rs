@@ -3,7 +3,7 @@
 use telemetry::latency::Latency;
 
 use super::chart::{Chart, Table};
-use super::charts::Charts;
+use super::charts::{Charts, doubt};
 use super::lines::{self, ACROSS, Plot, Point, Series};
 use super::scale::{Scale, Tick};
 use crate::report::figures::significant;
@@ -28,11 +28,7 @@ pub fn chart(charts: &Charts<'_>) -> Option<Chart> {
     let replied = || charts.runs().filter(|run| run.replies > 0);
     let series: Vec<Series> = replied()
         .map(|run| Series {
-            name: if run.is_ok() {
-                run.contender.clone()
-            } else {
-                format!("{} ⚠ {}", run.contender, run.verdict_text())
-            },
+            name: run.contender.clone() + &doubt(run),
             index: charts.index(&run.contender),
             points: points(run),
         })
