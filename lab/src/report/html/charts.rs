@@ -134,8 +134,17 @@ impl Charts<'_> {
             })
         });
         let title = "Server CPU per message, µs";
-        let caption = "A bar is the median over cycles, its whisker the 95 % interval, and each dot one cycle: the wider they \
-                       lie, the noisier the machine. A hollow dot lies beyond the right edge.";
+        let spread = bars.iter().any(|bar| {
+            bar.evidence
+                .as_ref()
+                .is_some_and(|evidence| evidence.interval.is_some())
+        });
+        let caption = if spread {
+            "A bar is the median over cycles, its whisker the 95 % interval, and each dot one cycle: the wider they lie, the noisier \
+             the machine. A hollow dot lies beyond the right edge."
+        } else {
+            "There was one cycle alone: how far chance goes is not known."
+        };
         let rows = self.runs().map(|run| {
             let dots = cycles(run);
             let estimate = stats::estimate(&dots, seed);
@@ -168,8 +177,6 @@ impl Charts<'_> {
         let baseline = &self.result.config.baseline;
         let base = self.result.run(&self.scenario.name, baseline);
         let title = format!("{title} {baseline}");
-        let caption = "Ratios are formed within each cycle. The sign is their median, the whisker its 95 % interval, each dot one \
-                       cycle; the thick line is 1. A hollow dot lies beyond the edge. Where the interval holds 1, the two cannot be told apart.";
         let mut ratios: Vec<Ratio> = self
             .runs()
             .filter(|run| run.contender != *baseline)
@@ -189,7 +196,7 @@ impl Charts<'_> {
                     ratio: found.zip(base).map(|(found, base)| Evidence {
                         figure: found.ratio,
                         interval,
-                        dots: comparison::pairs(run, base, metric),
+                        dots: comparison::ratios(run, base, metric).unwrap_or_default(),
                     }),
                 }
             })
@@ -199,6 +206,13 @@ impl Charts<'_> {
             note: "skipped".to_owned(),
             ..Ratio::default()
         }));
+        let intervals = ratios.iter().filter_map(|row| row.ratio.as_ref()?.interval);
+        let caption = if intervals.count() > 0 {
+            "Ratios are formed within each cycle. The sign is their median, the whisker its 95 % interval, each dot one cycle; the \
+             thick line is 1. A hollow dot lies beyond the edge. Where the interval holds 1, the two cannot be told apart."
+        } else {
+            "There was one cycle alone: how far chance goes is not known. The thick line is 1."
+        };
         let rows = ratios.iter().map(|row| {
             let interval = row.ratio.as_ref().and_then(|ratio| ratio.interval);
             vec![

@@ -41,7 +41,7 @@ pub struct Point {
 pub struct Plot {
     /// The axis from left to right, made for [`ACROSS`].
     pub x: Scale,
-    /// What it names; those that would touch the one before are left out.
+    /// What it names, from left to right; those that would touch the next one are left out.
     pub ticks: Vec<Tick>,
     /// What it is.
     pub x_title: String,
@@ -98,23 +98,11 @@ fn axes(svg: &mut Svg, plot: &Plot, y: &Scale) {
         svg.text("tick", ACROSS.0 - 5.0, tick.place + 4.0, Anchor::End, &label);
     }
     svg.line("axis", (ACROSS.0, UPWARDS.0), (ACROSS.1, UPWARDS.0));
-    let mut free = 0.0;
-    for tick in &plot.ticks {
-        let half = text::width(&tick.label) / 2.0;
-        let place = tick.place.min(WIDTH - half);
-        if place - half < free {
-            continue;
-        }
-        free = place + half + 5.0;
+    for tick in apart(&plot.ticks) {
         svg.line("grid", (tick.place, UPWARDS.0), (tick.place, UPWARDS.1));
         svg.line("axis", (tick.place, UPWARDS.0), (tick.place, UPWARDS.0 + 4.0));
-        svg.text(
-            "tick",
-            place,
-            UPWARDS.0 + 4.0 + text::SIZE,
-            Anchor::Middle,
-            &tick.label,
-        );
+        let below = UPWARDS.0 + 4.0 + text::SIZE;
+        svg.text("tick", centre(tick), below, Anchor::Middle, &tick.label);
     }
     let title = text::fitted(&plot.x_title, WIDTH);
     svg.text(
@@ -124,6 +112,27 @@ fn axes(svg: &mut Svg, plot: &Plot, y: &Scale) {
         Anchor::End,
         &title,
     );
+}
+
+/// Where a label's centre is: below its tick, or as near as the picture's edge allows.
+fn centre(tick: &Tick) -> f64 {
+    tick.place.min(WIDTH - text::width(&tick.label) / 2.0)
+}
+
+/// The ticks whose labels don't touch; the last one, which says how far the axis goes, before all others.
+fn apart(ticks: &[Tick]) -> Vec<&Tick> {
+    let mut kept: Vec<&Tick> = Vec::new();
+    for tick in ticks.iter().rev() {
+        let room = |other: &Tick| (text::width(&tick.label) + text::width(&other.label)) / 2.0 + 5.0;
+        if kept
+            .last()
+            .is_none_or(|other| centre(other) - centre(tick) >= room(other))
+        {
+            kept.push(tick);
+        }
+    }
+    kept.reverse();
+    kept
 }
 
 fn draw_series(svg: &mut Svg, series: &Series, x: &Scale, y: &Scale) {

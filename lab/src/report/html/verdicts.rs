@@ -1,6 +1,7 @@
 //! Verdicts in plain words, and what to do about each.
 
 use super::chart::Table;
+use crate::report::capitalised;
 use crate::result::LabResult;
 use crate::verdict::Verdict;
 
@@ -57,14 +58,15 @@ pub fn table(result: &LabResult, scenario: &str) -> Table {
     for run in result.runs_of(scenario) {
         for (index, verdict) in run.verdicts.iter().enumerate() {
             let (meaning, remedy) = words(*verdict);
-            let seen = match run.reasons.get(index) {
-                Some(reason) => format!("{meaning} Seen: {reason}"),
+            // What was seen says more than what the verdict means in general.
+            let why = match run.reasons.get(index) {
+                Some(reason) => capitalised(reason),
                 None => meaning.to_owned(),
             };
             rows.push(vec![
                 run.contender.clone(),
                 verdict.to_string(),
-                seen,
+                why,
                 remedy.to_owned(),
             ]);
         }
