@@ -113,7 +113,8 @@ fn section(result: &LabResult, scenario: &Scenario, index: usize) -> Option<Sect
         scenario,
         id: id.clone(),
     };
-    let columns = COLUMNS.map(|column| column.replace('\n', " "));
+    // Titles are broken where they may be, and nowhere else.
+    let columns = COLUMNS.map(|column| column.replace(' ', "\u{a0}").replace('\n', " "));
     let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
     let clients = method::client_rows(result, &scenario.name)
         .into_iter()

@@ -360,10 +360,3 @@ fn the_structure_of_the_page() {
     insta::assert_snapshot!("page_with_profiles", structure(&render(&samples::profiled())));
     insta::assert_snapshot!("page_of_nobody", structure(&render(&samples::nobody())));
 }
-
-#[test]
-fn write_samples_temporarily() {
-    for (name, result) in samples::all() {
-        std::fs::write(format!("/root/scratch/html-look/{name}.html"), render(&result)).unwrap();
-    }
-}
