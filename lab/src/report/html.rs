@@ -26,7 +26,7 @@ mod tests;
 
 use askama::Template;
 
-use super::{COLUMNS, capitalised, method, rows as table_rows, sentences};
+use super::{COLUMNS, capitalised, method, rows as table_rows, sentences, sweep as varied};
 use crate::result::LabResult;
 use crate::scenario::Scenario;
 use chart::{Chart, Table};
@@ -68,6 +68,8 @@ struct Section {
 struct SweepSection {
     parameter: String,
     values: String,
+    tables: Vec<Table>,
+    legend: Option<String>,
     charts: Vec<Chart>,
 }
 
@@ -88,6 +90,8 @@ pub fn render(result: &LabResult) -> String {
                 .map(|point| point.label.as_str())
                 .collect::<Vec<_>>()
                 .join(", "),
+            tables: varied::tables(result).into_iter().map(of_sweep).collect(),
+            legend: varied::legend(result),
             charts: sweep::charts(result, sweep),
         }),
         method: method::method(&result.config),
@@ -97,6 +101,14 @@ pub fn render(result: &LabResult) -> String {
     };
     // Writing into a text cannot fail, and no value of the page has a way of its own to be written.
     page.render().unwrap_or_default()
+}
+
+fn of_sweep(table: varied::Table) -> Table {
+    Table {
+        caption: capitalised(&table.title),
+        columns: table.header,
+        rows: table.rows,
+    }
 }
 
 fn section(result: &LabResult, scenario: &Scenario, index: usize) -> Option<Section> {
