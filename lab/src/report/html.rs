@@ -1,6 +1,6 @@
 //! `report.html`: one file that needs no network and runs nothing, made from a result alone.
 //!
-//! The template has the words and the order; [`charts`](self::charts) and its neighbours make the pictures: pure
+//! The template has the words and the order; `charts` and its neighbours make the pictures: pure
 //! functions from figures to text. Whatever a user may have named is escaped, by the template or by the pictures.
 
 mod bars;

@@ -9,11 +9,11 @@ pub struct Flame {
     pub title: String,
     /// How to read it.
     pub caption: String,
-    /// The picture: an `<svg>` element without script, whose ids begin with the page's.
+    /// The picture: an `<svg>` element without script, style and ids.
     pub svg: String,
 }
 
-/// The flame graphs of these profiles. Ids within them begin with `id`.
-pub fn flames(_records: &[&ProfileRecord], _baseline: &str, _id: &str) -> Vec<Flame> {
+/// The flame graphs of these profiles, and of their differences to the baseline's.
+pub fn flames(_records: &[&ProfileRecord], _baseline: &str) -> Vec<Flame> {
     Vec::new()
 }

@@ -59,7 +59,7 @@ pub fn profiles(result: &LabResult, scenario: &str, id: &str) -> Option<Profiles
             .filter(|record| !record.top.is_empty())
             .map(|record| functions(record))
             .collect(),
-        flames: flames::flames(&taken, baseline, id),
+        flames: flames::flames(&taken, baseline),
         missing,
     })
 }
