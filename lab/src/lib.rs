@@ -18,6 +18,7 @@ pub mod machine;
 pub mod measure;
 pub mod metrics;
 pub mod preflight;
+pub mod profile;
 pub mod progress;
 pub mod report;
 pub mod result;
@@ -104,7 +105,10 @@ fn report(file: &Path) -> ExitCode {
         Err(error) => return refuse(&format!("{error:#}")),
     };
     let path = file.with_file_name("report.md");
-    if let Err(error) = store::write_report(&path, &result) {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    if let Err(error) =
+        store::write_report(&path, &result).and_then(|()| profile::files::draw(folder, &result))
+    {
         return fail(&format!("{error:#}"));
     }
     print!("{}", report::terminal::render(&result));

@@ -2,6 +2,7 @@
 
 pub mod figures;
 pub mod markdown;
+mod profiles;
 mod sentences;
 pub mod sweep;
 pub mod terminal;

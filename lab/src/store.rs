@@ -31,6 +31,11 @@ impl Store {
         Ok(Store { folder, run_id })
     }
 
+    /// Where everything of this result is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the report is, or will be.
     pub fn report_path(&self) -> PathBuf {
         self.folder.join("report.md")

@@ -109,11 +109,15 @@ fn what_was_planted_is_found_and_nothing_else() {
     let mut seed = 7;
     for _ in 0..50 {
         let baseline = text(&drawn(&weights, 500, &mut seed));
-        let contender = text(&drawn(&weights, 500, &mut seed)) + &format!("main;worker;planted {}\n", 100 * PERIOD);
+        let contender =
+            text(&drawn(&weights, 500, &mut seed)) + &format!("main;worker;planted {}\n", 100 * PERIOD);
         let (baseline, contender) = (side(&baseline, 500, 10_000), side(&contender, 600, 10_000));
         let functions = functions(&baseline, &contender);
         assert_eq!(names(&functions), ["planted"]);
-        assert!((functions[0].change_nanos() - 40_000.0).abs() < 1.0, "{functions:?}");
+        assert!(
+            (functions[0].change_nanos() - 40_000.0).abs() < 1.0,
+            "{functions:?}"
+        );
         let marked: Vec<_> = stacks(&baseline, &contender)
             .into_iter()
             .filter(|stack| stack.beyond_noise)

@@ -165,11 +165,17 @@ mod tests {
     #[test]
     fn a_picture_of_its_own_has_caption_and_script() {
         let image = draw("main;a 30\nmain;b 70\n", CAPTION).unwrap();
-        assert!(image.contains("few: &lt;epoll&gt;") && image.contains("5 samples"), "{image}");
+        assert!(
+            image.contains("few: &lt;epoll&gt;") && image.contains("5 samples"),
+            "{image}"
+        );
         assert_eq!(tooltip(&image, "b"), Some("b (70 ns a message, 70.00%)"));
         assert!(image.contains("<script"));
         for nothing in ["", "main 0\n"] {
-            assert_eq!(draw(nothing, CAPTION).unwrap_err().kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(
+                draw(nothing, CAPTION).unwrap_err().kind(),
+                io::ErrorKind::InvalidInput
+            );
         }
     }
 
@@ -181,10 +187,15 @@ mod tests {
         };
         let image = draw("main;a 30\nmain;b 70\n", caption).unwrap();
         assert_eq!(tooltip(&image, "b"), Some("b (70 ns a message, 70.00%)"));
-        for collides in ["<script", "<style", " id=", "onload", "url(#", "<!", "<?", "xlink"] {
+        for collides in [
+            "<script", "<style", " id=", "onload", "url(#", "<!", "<?", "xlink",
+        ] {
             assert!(!image.contains(collides), "{collides} is in\n{image}");
         }
-        assert!(image.starts_with("<svg ") && image.contains("aria-label=\"few: &lt;epoll>\""), "{image}");
+        assert!(
+            image.starts_with("<svg ") && image.contains("aria-label=\"few: &lt;epoll>\""),
+            "{image}"
+        );
         let (opened, closed) = (image.matches("<svg").count(), image.matches("</svg>").count());
         assert_eq!((opened, closed), (1, 1), "{image}");
     }
@@ -197,11 +208,20 @@ mod tests {
             stack("main;noise", 100.0, 110.0, false),
         ];
         let dearer = draw_difference(&difference, Direction::Dearer, CAPTION).unwrap();
-        assert_eq!(tooltip(&dearer, "new"), Some("new (50 ns a message, 31.25%; +31.25%)"));
-        assert_eq!(tooltip(&dearer, "noise"), Some("noise (110 ns a message, 68.75%; 0.00%)"));
+        assert_eq!(
+            tooltip(&dearer, "new"),
+            Some("new (50 ns a message, 31.25%; +31.25%)")
+        );
+        assert_eq!(
+            tooltip(&dearer, "noise"),
+            Some("noise (110 ns a message, 68.75%; 0.00%)")
+        );
         assert_eq!(tooltip(&dearer, "gone"), None);
         let cheaper = draw_difference(&difference, Direction::Cheaper, CAPTION).unwrap();
-        assert_eq!(tooltip(&cheaper, "gone"), Some("gone (20 ns a message, 16.67%; -16.67%)"));
+        assert_eq!(
+            tooltip(&cheaper, "gone"),
+            Some("gone (20 ns a message, 16.67%; -16.67%)")
+        );
         assert_eq!(tooltip(&cheaper, "new"), None);
         assert!(draw_difference(&[], Direction::Dearer, CAPTION).is_err());
     }

@@ -79,7 +79,11 @@ fn merged(folded: &str, count_min: f64) -> String {
             *inclusive.entry(caller).or_default() += count;
         }
     }
-    let large = |caller: &&str| inclusive.get(caller).is_some_and(|&count| count as f64 >= count_min);
+    let large = |caller: &&str| {
+        inclusive
+            .get(caller)
+            .is_some_and(|&count| count as f64 >= count_min)
+    };
     let mut kept: BTreeMap<String, u64> = BTreeMap::new();
     for (stack, count) in lines(folded) {
         // What is called is never larger than its caller, so the last large one is the innermost.

@@ -333,10 +333,22 @@ mod tests {
 
     /// A profile with one sample, of these types and values.
     fn of(types: &[(i64, i64)], values: &[i64], period: Option<(i64, i64)>) -> Profile {
-        let texts = ["", "cpu", "nanoseconds", "microseconds", "samples", "count", "delay", "bytes"];
+        let texts = [
+            "",
+            "cpu",
+            "nanoseconds",
+            "microseconds",
+            "samples",
+            "count",
+            "delay",
+            "bytes",
+        ];
         Profile {
             string_table: texts.map(str::to_owned).to_vec(),
-            sample_type: types.iter().map(|&(kind, unit)| ValueType { kind, unit }).collect(),
+            sample_type: types
+                .iter()
+                .map(|&(kind, unit)| ValueType { kind, unit })
+                .collect(),
             sample: vec![Sample {
                 value: values.to_vec(),
                 ..Sample::default()
@@ -359,7 +371,11 @@ mod tests {
         ] {
             assert!(profile.has_cpu_time());
             let stacks = profile.stacks();
-            assert_eq!((stacks[0].samples, stacks[0].cpu_nanos), (samples, nanos), "{profile:?}");
+            assert_eq!(
+                (stacks[0].samples, stacks[0].cpu_nanos),
+                (samples, nanos),
+                "{profile:?}"
+            );
         }
         for profile in [of(&[(4, 5)], &[3], None), of(&[(4, 7)], &[3], None)] {
             assert!(!profile.has_cpu_time());
