@@ -8,7 +8,7 @@ use std::time::Duration;
 /// second.
 pub const HERTZ: u32 = 251;
 /// How long a server may take, beside the recording itself, to find the names of all functions on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+const NAMING: Duration = Duration::from_secs(30);
 /// No profile of so few seconds is larger, packed.
 const BYTES_MAX: u64 = 64 << 20;
 /// How much of an answer that is no profile is repeated.
@@ -21,19 +21,23 @@ pub fn url(metrics: &str, seconds: u32) -> String {
     format!("http://{authority}/debug/pprof/profile?seconds={seconds}&frequency={HERTZ}")
 }
 
-/// Waits for a profile and returns the file as it came. Takes at most `seconds` and [`PATIENCE`].
+/// How long a profile of so many seconds is waited for.
+pub fn patience(seconds: u32) -> Duration {
+    Duration::from_secs(seconds.into()) + NAMING
+}
+
+/// Waits for a profile, at most for `patience`, and returns the file as it came.
 ///
 /// # Errors
 /// Why there is none, in plain words.
-pub fn fetch(url: &str, seconds: u32) -> Result<Vec<u8>, String> {
-    let patience = Duration::from_secs(seconds.into()) + PATIENCE;
+pub fn fetch(url: &str, patience: Duration) -> Result<Vec<u8>, String> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(patience))
         .http_status_as_error(false)
         .build()
         .into();
     let failed = |error: ureq::Error| match error {
-        ureq::Error::Timeout(_) => format!("{url} did not answer within {} s", patience.as_secs()),
+        ureq::Error::Timeout(_) => format!("{url} did not answer within {:.0} s", patience.as_secs_f64()),
         error => format!("{url} cannot be read: {error}"),
     };
     let mut response = agent.get(url).call().map_err(failed)?;
@@ -90,7 +94,7 @@ mod tests {
             let _ = stream.read(&mut request).unwrap();
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        let fetched = fetch(&url(&metrics, 1), 1);
+        let fetched = fetch(&url(&metrics, 1), patience(1));
         server.join().unwrap();
         fetched
     }
@@ -128,8 +132,17 @@ mod tests {
     }
 
     #[test]
+    fn waiting_has_an_end() {
+        // It accepts by way of the backlog, and never answers.
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let metrics = format!("http://{}/metrics", listener.local_addr().unwrap());
+        let error = fetch(&url(&metrics, 1), Duration::from_millis(50)).unwrap_err();
+        assert!(error.contains("did not answer within"), "{error}");
+    }
+
+    #[test]
     fn nobody_there_is_said() {
-        let error = fetch(&url("http://127.0.0.1:1/metrics", 1), 1).unwrap_err();
+        let error = fetch(&url("http://127.0.0.1:1/metrics", 1), patience(1)).unwrap_err();
         assert!(error.contains("127.0.0.1:1/debug/pprof/profile"), "{error}");
     }
 }

@@ -36,6 +36,16 @@ struct Answer {
     file: Result<Vec<u8>, String>,
 }
 
+impl Answer {
+    /// The file, and what is in it.
+    fn read(self) -> Result<(Vec<u8>, Profile), String> {
+        let file = self.file?;
+        let profile =
+            Profile::from_bytes(&file).map_err(|error| format!("what it served cannot be used: {error}"))?;
+        Ok((file, profile))
+    }
+}
+
 /// Takes a profile of every living contender under the offered load, when the configuration says so. Whatever goes
 /// wrong becomes a record that says why.
 pub fn profiles(
@@ -82,7 +92,7 @@ fn take(
         return Ok(Err(why.to_owned()));
     };
     let first = ask(&metrics, TRY_SECONDS, Duration::ZERO);
-    if let Err(why) = await_answer(session, &first, TRY_SECONDS)?.file {
+    if let Err(why) = await_answer(session, &first, TRY_SECONDS)?.read() {
         return Ok(Err(why));
     }
     let answer = ask(&metrics, seconds, LEAD);
@@ -93,17 +103,14 @@ fn take(
         Err(why) => return Ok(Err(why)),
     };
     let answer = await_answer(session, &answer, seconds)?;
-    let file = match answer.file {
-        Ok(file) => file,
+    let asked = answer.asked;
+    let (file, profile) = match answer.read() {
+        Ok(read) => read,
         Err(why) => return Ok(Err(why)),
-    };
-    let profile = match Profile::from_bytes(&file) {
-        Ok(profile) => profile,
-        Err(error) => return Ok(Err(format!("what it served cannot be used: {error}"))),
     };
     // The rate of replies times the profile's own duration: more exact than counting replies between two instants of
     // ours, since the recording begins and ends in the server. Load that ended before it does not count.
-    let under_load = (began + Duration::from_secs_f64(slice.seconds)).saturating_duration_since(answer.asked);
+    let under_load = (began + Duration::from_secs_f64(slice.seconds)).saturating_duration_since(asked);
     let messages = slice.replies_in_time as f64 / slice.seconds.max(f64::MIN_POSITIVE)
         * recorded(&profile, seconds).min(under_load).as_secs_f64();
     let contender = &lane.record.contender;
@@ -138,7 +145,7 @@ fn ask(metrics: &str, seconds: u32, lead: Duration) -> Receiver<Answer> {
     std::thread::spawn(move || {
         std::thread::sleep(lead);
         let asked = Instant::now();
-        let file = fetch::fetch(&url, seconds);
+        let file = fetch::fetch(&url, fetch::patience(seconds));
         // Nobody waits for it any more when the server died or the user wants to stop.
         let _ = sender.send(Answer { asked, file });
     });
@@ -151,7 +158,7 @@ fn await_answer(
     seconds: u32,
 ) -> Result<Answer, Interrupted> {
     let mut answer = None;
-    let patience = LEAD + Duration::from_secs(seconds.into()) + fetch::PATIENCE + TAIL;
+    let patience = LEAD + fetch::patience(seconds) + TAIL;
     session.waiter.until(patience, || {
         answer = receiver.try_recv().ok();
         answer.is_some()
