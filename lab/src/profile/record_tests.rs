@@ -60,11 +60,19 @@ fn near(value: f64, wanted: f64) -> bool {
 fn a_profile_is_divided_by_its_messages() {
     let profile = profile(&[
         (
-            &["recv", "sys::socket::receive", "server::run", "std::rt::main"],
+            &[
+                "recv",
+                "sys::socket::receive",
+                "echo_server::run",
+                "std::rt::main",
+            ],
             30,
         ),
-        (&["send", "sys::socket::send", "server::run", "std::rt::main"], 50),
-        (&["server::run", "server::run", "std::rt::main"], 20),
+        (
+            &["send", "sys::socket::send", "echo_server::run", "std::rt::main"],
+            50,
+        ),
+        (&["echo_server::run", "echo_server::run", "std::rt::main"], 20),
     ]);
     let record = record(&profile, &taken(10_000, None)).unwrap();
     assert_eq!((record.samples, record.messages), (3, 10_000));
@@ -84,12 +92,16 @@ fn a_profile_is_divided_by_its_messages() {
         .collect();
     assert_eq!(
         top,
-        [("send", 5.0, 5.0), ("recv", 3.0, 3.0), ("server::run", 2.0, 10.0)]
+        [
+            ("send", 5.0, 5.0),
+            ("recv", 3.0, 3.0),
+            ("echo_server::run", 2.0, 10.0)
+        ]
     );
     assert!(
         record
             .folded
-            .contains("std::rt::main;server::run;sys::socket::send;send 50000000\n")
+            .contains("std::rt::main;echo_server::run;sys::socket::send;send 50000000\n")
     );
 }
 

@@ -2,6 +2,9 @@
 //!
 //! A profile is a sample: taken twice of the same program, no two counts agree. So a difference counts only when chance
 //! does not explain it; the rest is called noise, and pictures leave it white.
+//!
+//! What is compared is a function in all its stacks together: two engines call `send` from places with different names,
+//! and it would be wrong to say that one is gone and another one is new.
 
 use std::collections::BTreeMap;
 
@@ -42,9 +45,9 @@ pub struct Stack {
     pub baseline_nanos: f64,
     /// On the contender's side.
     pub contender_nanos: f64,
-    /// Whether chance does not explain the difference, be it of this stack alone or of its innermost function in all
-    /// its stacks together.
-    pub beyond_noise: bool,
+    /// What its innermost function costs on the contender's side over what it costs on the baseline's, in all its
+    /// stacks together; `None` when chance explains the difference.
+    pub ratio: Option<f64>,
 }
 
 /// A function, and what it itself costs on either side, in nanoseconds for each message.
@@ -68,17 +71,16 @@ impl Function {
 /// All stacks of both, sorted.
 pub fn stacks(baseline: &Side<'_>, contender: &Side<'_>) -> Vec<Stack> {
     let scales = (Scale::of(baseline), Scale::of(contender));
-    let change = |(base, cont): (f64, f64)| cont * scales.1.nanos - base * scales.0.nanos;
     let of_functions = counts(baseline, contender, leaf);
     let of_stacks = counts(baseline, contender, |stack| stack);
     let stack = |(frames, counts): (&str, (f64, f64))| {
         let function = of_functions.get(leaf(frames)).copied().unwrap_or_default();
-        let by_function = beyond_noise(function, scales) && change(function) * change(counts) > 0.0;
+        let known = leaf(frames) != folded::REST && beyond_noise(function, scales);
         Stack {
             frames: frames.to_owned(),
             baseline_nanos: counts.0 * scales.0.nanos,
             contender_nanos: counts.1 * scales.1.nanos,
-            beyond_noise: by_function || beyond_noise(counts, scales),
+            ratio: known.then(|| function.1 * scales.1.nanos / (function.0 * scales.0.nanos)),
         }
     };
     of_stacks.into_iter().map(stack).collect()

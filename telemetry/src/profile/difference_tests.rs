@@ -67,7 +67,7 @@ proptest! {
         let (text, samples) = (text(&counts), counts.iter().sum());
         let same = side(&text, samples, messages);
         prop_assert!(functions(&same, &same).is_empty());
-        prop_assert!(stacks(&same, &same).iter().all(|stack| !stack.beyond_noise));
+        prop_assert!(stacks(&same, &same).iter().all(|stack| stack.ratio.is_none()));
     }
 
     #[test]
@@ -120,7 +120,7 @@ fn what_was_planted_is_found_and_nothing_else() {
         );
         let marked: Vec<_> = stacks(&baseline, &contender)
             .into_iter()
-            .filter(|stack| stack.beyond_noise)
+            .filter(|stack| stack.ratio.is_some())
             .map(|stack| stack.frames)
             .collect();
         assert_eq!(marked, ["main;worker;planted"]);
@@ -142,11 +142,15 @@ fn fewer_messages_in_the_same_time_make_everything_dearer() {
 }
 
 #[test]
-fn a_function_that_is_called_from_elsewhere_is_marked_in_both_places_and_listed_in_none() {
+fn a_function_that_is_called_from_elsewhere_is_the_same_function() {
     let baseline = format!("main;old;send {}\n", 500 * PERIOD);
     let contender = format!("main;new;send {}\n", 500 * PERIOD);
     let sides = (side(&baseline, 500, 1_000), side(&contender, 500, 1_000));
     assert!(functions(&sides.0, &sides.1).is_empty());
-    let stacks = stacks(&sides.0, &sides.1);
-    assert!(stacks.len() == 2 && stacks.iter().all(|stack| stack.beyond_noise));
+    let moved = stacks(&sides.0, &sides.1);
+    assert!(moved.len() == 2 && moved.iter().all(|stack| stack.ratio.is_none()));
+    // Twice as dear: so it is in each place.
+    let slow = side(&contender, 500, 500);
+    let ratios: Vec<_> = stacks(&sides.0, &slow).iter().map(|stack| stack.ratio).collect();
+    assert_eq!(ratios, [Some(2.0), Some(2.0)]);
 }

@@ -54,8 +54,9 @@ pub fn draw(folded: &str, caption: Caption<'_>) -> io::Result<String> {
 }
 
 /// Draws a difference: what takes more in the contender is red, what takes less is blue, what chance explains is white.
-/// [`Direction::Dearer`] has the contender's shape, [`Direction::Cheaper`] the baseline's, where what the contender
-/// does no more can be seen. Counts are rounded nanoseconds.
+/// A frame has its part in the change of its function. [`Direction::Dearer`] has the contender's shape,
+/// [`Direction::Cheaper`] the baseline's, where what the contender does no more can be seen. Counts are rounded
+/// nanoseconds.
 ///
 /// # Errors
 /// `InvalidInput` when there is nothing to draw.
@@ -68,11 +69,13 @@ pub fn draw_difference(
     options.negate_differentials = direction == Direction::Cheaper;
     // Two numbers a line: what the frame's width is not made of, then what it is made of.
     let lines = difference.iter().map(|stack| {
+        let ratio = stack.ratio.unwrap_or(1.0);
         let (shape, other) = match direction {
-            Direction::Dearer => (stack.contender_nanos, stack.baseline_nanos),
-            Direction::Cheaper => (stack.baseline_nanos, stack.contender_nanos),
+            Direction::Dearer => (stack.contender_nanos, stack.contender_nanos / ratio),
+            Direction::Cheaper => (stack.baseline_nanos, stack.baseline_nanos * ratio),
         };
-        let other = if stack.beyond_noise { other } else { shape };
+        // Nothing times infinity: a function that is new has no place in the baseline's shape.
+        let other = if other.is_finite() { other } else { 0.0 };
         format!("{} {} {}\n", stack.frames, other.round(), shape.round())
     });
     render(options, &lines.collect::<String>(), caption)
@@ -147,12 +150,12 @@ mod tests {
         place: Place::File,
     };
 
-    fn stack(frames: &str, baseline_nanos: f64, contender_nanos: f64, beyond_noise: bool) -> Stack {
+    fn stack(frames: &str, baseline_nanos: f64, contender_nanos: f64, ratio: Option<f64>) -> Stack {
         Stack {
             frames: frames.to_owned(),
             baseline_nanos,
             contender_nanos,
-            beyond_noise,
+            ratio,
         }
     }
 
@@ -203,9 +206,9 @@ mod tests {
     #[test]
     fn a_difference_shows_both_directions_and_leaves_noise_white() {
         let difference = [
-            stack("main;new", 0.0, 50.0, true),
-            stack("main;gone", 20.0, 0.0, true),
-            stack("main;noise", 100.0, 110.0, false),
+            stack("main;new", 0.0, 50.0, Some(f64::INFINITY)),
+            stack("main;gone", 20.0, 0.0, Some(0.0)),
+            stack("main;noise", 100.0, 110.0, None),
         ];
         let dearer = draw_difference(&difference, Direction::Dearer, CAPTION).unwrap();
         assert_eq!(
