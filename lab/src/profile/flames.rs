@@ -76,6 +76,56 @@ pub fn differential(
     draw_difference(&stacks, direction, caption).map_err(|error| NoPicture(error.to_string()))
 }
 
+/// A picture with what to say beside it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Whose it is, and against whom.
+    pub title: String,
+    /// How to read it; or why it is not there.
+    pub caption: String,
+    /// The SVG; `None` when there can be none.
+    pub svg: Option<String>,
+}
+
+/// All pictures of a scenario's records for a page: each flame graph, then its differences to the baseline.
+pub fn pictures(records: &[&ProfileRecord], baseline: &str) -> Vec<Picture> {
+    let base = records.iter().find(|record| record.contender == baseline);
+    let mut pictures = Vec::new();
+    for record in records.iter().filter(|record| record.missing.is_none()) {
+        let who = &record.contender;
+        let mut add = |title: String, caption: &str, drawn: Result<String, NoPicture>| {
+            let (caption, svg) = match drawn {
+                Ok(svg) => (caption.to_owned(), Some(svg)),
+                Err(why) => (format!("There is no picture: {why}."), None),
+            };
+            pictures.push(Picture { title, caption, svg });
+        };
+        add(
+            who.clone(),
+            "A frame is a function, and stands on the one that called it; its width is its part of what a message costs.",
+            flame_graph(record, Place::Page),
+        );
+        let Some(base) = base.filter(|base| base.contender != record.contender) else {
+            continue;
+        };
+        if let Err(why) = comparable(base, record) {
+            add(format!("{who} against {baseline}"), "", Err(why));
+            continue;
+        }
+        add(
+            format!("{who} against {baseline}: what got dearer"),
+            "Red frames cost more than in the baseline, blue ones less; what chance explains is white.",
+            differential(base, record, Direction::Dearer, Place::Page),
+        );
+        add(
+            format!("{who} against {baseline}: what got cheaper"),
+            "The baseline's shape: blue frames cost less in the contender, or are gone; red ones cost more.",
+            differential(base, record, Direction::Cheaper, Place::Page),
+        );
+    }
+    pictures
+}
+
 /// Whether two records can be compared function by function.
 ///
 /// # Errors
@@ -166,6 +216,35 @@ mod tests {
             "{cheaper}"
         );
         assert!(!cheaper.contains("<title>new"));
+    }
+
+    #[test]
+    fn a_page_has_every_picture_or_the_reason() {
+        let result = crate::report::fixture::result_with_profiles();
+        let records: Vec<_> = result.profiles.iter().collect();
+        let pictures = pictures(&records, "epoll");
+        let titles: Vec<_> = pictures
+            .iter()
+            .map(|picture| (picture.title.as_str(), picture.svg.is_some()))
+            .collect();
+        assert_eq!(
+            titles,
+            [
+                ("epoll", true),
+                ("tokio", true),
+                ("tokio against epoll: what got dearer", true),
+                ("tokio against epoll: what got cheaper", true),
+                ("go-net", true),
+                ("go-net against epoll", false),
+            ]
+        );
+        assert!(
+            pictures[5].caption.contains("written in Go"),
+            "{}",
+            pictures[5].caption
+        );
+        let page: String = pictures.into_iter().filter_map(|picture| picture.svg).collect();
+        assert!(!page.contains("<script") && !page.contains(" id="));
     }
 
     #[test]
