@@ -203,7 +203,7 @@ impl Lane {
                     Some(end) => format!("its server ended while it was profiled ({end})"),
                 }
             }
-            Err(NoAnswer::Gone(why)) => match self.server.obituary(true) {
+            Err(NoAnswer::Gone(why) | NoAnswer::Input(why)) => match self.server.obituary(true) {
                 Some(end) => format!("its server ended while it was profiled ({end})"),
                 None => format!("its client ended while it was profiled ({why})"),
             },
