@@ -219,6 +219,7 @@ impl Common {
             output: self.output,
             fail_if: self.fail_if,
             repeat: self.repeat,
+            profile_seconds: self.profile.then_some(self.profile_seconds),
             metrics: address("--metrics", &self.metrics)?,
             client_metrics: address("--client-metrics", &self.client_metrics)?,
             sweep: None,

@@ -60,6 +60,12 @@ const FIGURES: &[Figure] = &[
     single("cpu_percent", |run| run.server.cpu_percent),
     single("cpu_user_share", |run| run.server.cpu_user_share),
     single(WAKE_UPS, |run| run.server.context_switches_per_message),
+    single("allocations_per_message", |run| {
+        run.server.allocations_per_message
+    }),
+    single("allocated_bytes_per_message", |run| {
+        run.server.allocated_bytes_per_message
+    }),
     single(CAPACITY, |run| run.capacity_per_second),
     single("virtual_bytes", |run| {
         run.server.virtual_bytes.map(|bytes| bytes as f64)

@@ -34,6 +34,9 @@ pub struct Config {
     pub fail_if: Vec<Rule>,
     /// Whether to start again after the last scenario, until stopped.
     pub repeat: bool,
+    /// Seconds of the profile that is taken of each contender after its measured slices; null for none.
+    #[serde(default)]
+    pub profile_seconds: Option<u32>,
     /// Where the lab's own metrics are served.
     pub metrics: Option<SocketAddr>,
     /// Where the clients' metrics are served: the client of the first contender on this port, the next one on the

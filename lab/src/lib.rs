@@ -18,6 +18,7 @@ pub mod machine;
 pub mod measure;
 pub mod metrics;
 pub mod preflight;
+pub mod profile;
 pub mod progress;
 pub mod report;
 pub mod result;
@@ -104,7 +105,8 @@ fn report(file: &Path) -> ExitCode {
         Err(error) => return refuse(&format!("{error:#}")),
     };
     let folder = file.parent().unwrap_or(Path::new(""));
-    if let Err(error) = store::write_reports(folder, &result) {
+    let written = store::write_reports(folder, &result).and_then(|()| profile::files::draw(folder, &result));
+    if let Err(error) = written {
         return fail(&format!("{error:#}"));
     }
     print!("{}", report::terminal::render(&result));

@@ -8,6 +8,10 @@ use telemetry::process::{ContextSwitches, CpuModes, Memory};
 /// Longer than any honest scrape, shorter than a user's patience.
 const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What Go's official Prometheus client calls the number of heap objects ever allocated, and their bytes.
+const GO_ALLOCATIONS: &str = "go_memstats_mallocs_total";
+const GO_ALLOCATED_BYTES: &str = "go_memstats_alloc_bytes_total";
+
 /// Where a contender's figures come from.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
@@ -33,6 +37,10 @@ pub struct Totals {
     pub cpu_modes: Option<(f64, f64)>,
     /// Voluntary context switches.
     pub voluntary_switches: Option<f64>,
+    /// Allocations that it asked for.
+    pub allocations: Option<f64>,
+    /// Bytes of those allocations.
+    pub allocated_bytes: Option<f64>,
     /// Message bytes that it read.
     pub received_bytes: Option<u64>,
     /// Message bytes that it wrote.
@@ -181,6 +189,11 @@ impl Exposition {
         sum
     }
 
+    /// The value of the first of these metrics that is there.
+    fn first(&self, names: &[&str]) -> Option<f64> {
+        names.iter().find_map(|name| self.value(name, &[]))
+    }
+
     fn reading(&self) -> Reading {
         let whole = |metric: &names::Metric| self.value(metric.name, &[]).map(|value| value as u64);
         Reading {
@@ -201,6 +214,8 @@ impl Exposition {
                 .zip(mode("system"))
                 .map(|(user, system)| (user, user + system)),
             voluntary_switches: self.value(names::CONTEXT_SWITCHES.name, &[("kind", "voluntary")]),
+            allocations: self.first(&[names::ALLOCATIONS.name, GO_ALLOCATIONS]),
+            allocated_bytes: self.first(&[names::ALLOCATION_BYTES.name, GO_ALLOCATED_BYTES]),
             received_bytes: self
                 .value(names::RECEIVED_BYTES.name, &[])
                 .map(|bytes| bytes as u64),
@@ -244,6 +259,28 @@ echolab_epoll_waits_total{epoll=\"1\"} 4
         assert_eq!(totals.cpu_modes, Some((2.5, 12.5)));
         assert_eq!(totals.voluntary_switches, Some(7.0));
         assert_eq!((totals.received_bytes, totals.sent_bytes), (Some(100), None));
+        assert_eq!((totals.allocations, totals.allocated_bytes), (None, None));
+    }
+
+    #[test]
+    fn allocations_are_found_in_our_words_and_in_gos() {
+        for (text, found) in [
+            (
+                "echolab_allocations_total 3\necholab_allocation_bytes_total 64\n",
+                (3.0, 64.0),
+            ),
+            (
+                "go_memstats_mallocs_total 5\ngo_memstats_alloc_bytes_total 1.04e+03\n",
+                (5.0, 1_040.0),
+            ),
+        ] {
+            let totals = Exposition(text.to_owned()).totals();
+            assert_eq!(
+                totals.allocations.zip(totals.allocated_bytes),
+                Some(found),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -23,18 +23,21 @@ pub enum Phase {
     Slice,
     /// Another one is under load.
     Idle,
+    /// Under load for its profile, which is not measured.
+    Profile,
     /// Its connections are being closed.
     Drain,
 }
 
 impl Phase {
-    const ALL: [(Phase, &str); 7] = [
+    const ALL: [(Phase, &str); 8] = [
         (Phase::Starting, "starting"),
         (Phase::Ramp, "ramp"),
         (Phase::Calibration, "calibration"),
         (Phase::WarmUp, "warm-up"),
         (Phase::Slice, "slice"),
         (Phase::Idle, "idle"),
+        (Phase::Profile, "profile"),
         (Phase::Drain, "drain"),
     ];
 }

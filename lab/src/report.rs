@@ -4,6 +4,7 @@ pub mod figures;
 pub mod html;
 pub mod markdown;
 mod method;
+mod profiles;
 mod sentences;
 pub mod sweep;
 pub mod terminal;

@@ -154,6 +154,12 @@ pub struct ServerFigures {
     pub threads: Option<u64>,
     /// Voluntary context switches (the server waited, and was woken) for each reply, over all slices.
     pub context_switches_per_message: Option<f64>,
+    /// Allocations that the server asked for, for each reply, over all slices.
+    #[serde(default)]
+    pub allocations_per_message: Option<f64>,
+    /// Bytes of those allocations, for each reply.
+    #[serde(default)]
+    pub allocated_bytes_per_message: Option<f64>,
 }
 
 impl ServerFigures {
@@ -315,6 +321,17 @@ impl LabResult {
         self.runs
             .iter()
             .find(|run| run.scenario == scenario && run.contender == contender)
+    }
+
+    /// The baseline's profile in the scenario of another contender's, when there is one.
+    pub fn baseline_profile(&self, record: &ProfileRecord) -> Option<&ProfileRecord> {
+        let baseline = &self.config.baseline;
+        self.profiles.iter().find(|other| {
+            other.contender == *baseline
+                && other.scenario == record.scenario
+                && record.contender != *baseline
+                && other.missing.is_none()
+        })
     }
 
     /// How a contender compares to the baseline.

@@ -4,6 +4,7 @@ mod calibration;
 mod child;
 mod client;
 mod lane;
+mod profile;
 mod record;
 mod server;
 
@@ -96,10 +97,14 @@ impl Session<'_> {
             }
             self.update(scenario, &lanes)?;
             self.run_cycles(scenario, &mut lanes, pace)?;
+            for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
+                lane.end();
+            }
+            self.update(scenario, &lanes)?;
+            profile::profiles(self, scenario, &mut lanes, pace)?;
         }
         for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
             self.enter(scenario, &lane.record.contender, Phase::Drain);
-            lane.end();
             lane.finish(self)?;
             lane.stop();
         }
@@ -177,6 +182,7 @@ impl Session<'_> {
             Phase::Starting | Phase::Ramp => "starting and connecting",
             Phase::Calibration => "calibrating",
             Phase::WarmUp => "warming up",
+            Phase::Profile => "profiling",
             Phase::Drain => "draining",
             Phase::Slice | Phase::Idle => return,
         };
@@ -217,7 +223,8 @@ pub fn estimate(config: &Config) -> Duration {
         (starting(scenario)
             + calibration::round(scenario) * calibration::ROUNDS
             + warm_up
-            + (scenario.slice() + BESIDE_SLICE) * scenario.cycles)
+            + (scenario.slice() + BESIDE_SLICE) * scenario.cycles
+            + config.profile_seconds.map_or(Duration::ZERO, profile::planned))
             * contenders
     };
     config.scenarios.iter().map(of_scenario).sum()

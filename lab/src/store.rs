@@ -31,6 +31,11 @@ impl Store {
         Ok(Store { folder, run_id })
     }
 
+    /// Where everything of this result is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Where the reports are, or will be: the one to read and the one to look at.
     pub fn report_paths(&self) -> [PathBuf; 2] {
         report_paths(&self.folder)

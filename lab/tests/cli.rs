@@ -43,6 +43,9 @@ fn bad_input_is_one_message_and_exit_code_2_and_leaves_nothing() {
         (vec!["--contender", "name=mine,port=7000"], "`port`"),
         (vec!["--baseline", "nginx"], "nginx"),
         (vec!["--accept", "fair"], "fair"),
+        (vec!["--profile", "--profile-seconds", "0"], "1..=300"),
+        (vec!["--profile", "--profile-seconds", "301"], "1..=300"),
+        (vec!["--profile", "--profile-seconds", "abc"], "abc"),
         (vec!["--nonsense"], "--nonsense"),
         (vec!["nonsense"], "nonsense"),
         (vec!["report", "missing.json"], "missing.json"),
@@ -124,6 +127,8 @@ fn flags_may_come_from_the_environment() {
         ("RATE", "-1"),
         ("CONTENDERS", "nginx"),
         ("LAB_REPEAT", "perhaps"),
+        ("PROFILE", "perhaps"),
+        ("PROFILE_SECONDS", "0"),
         ("CONTENDER", "name=a,echo=x"),
     ] {
         let output = lab(folder.path()).env(name, value).output().unwrap();

@@ -107,7 +107,7 @@ metrics! {
     // The lab.
     RUN_INFO = Gauge "echolab_run_info" ["run_id", "scenario", "contender"] "1 while this run goes on.";
     PHASE = Gauge "echolab_phase" ["phase", "scenario", "contender"]
-        "1 for the phase that this contender is in now: starting, ramp, calibration, warm-up, slice, idle, drain; else 0.";
+        "1 for the phase that this contender is in now: starting, ramp, calibration, warm-up, slice, idle, profile, drain; else 0.";
     RESULT_CPU_MICROS = Gauge "echolab_result_cpu_micros_per_message" ["run_id", "scenario", "contender"]
         "Server CPU per message in microseconds, median over cycles.";
     RESULT_CPU_PERCENT = Gauge "echolab_result_cpu_percent" ["run_id", "scenario", "contender"]

@@ -7,12 +7,14 @@
 //! - [`profiler`] runs the sampling: a low rate all the time when wanted, and one recording at a time on demand.
 //! - `image`, `stacks` and `symbols` go from registers to function names.
 //! - [`pprof`], [`folded`] and [`flamegraph`] are the formats; `recording` makes the first from stacks.
+//! - [`difference`] says what one profile has more of than another, beyond chance.
 //! - [`category`] says what a stack was about; it works on profiles of Go programs just as well. `classifier` does
 //!   the same for addresses, all the time and in little memory.
 //! - `routes` are the exporter's pages below `/debug/pprof/`.
 
 pub mod category;
 mod classifier;
+pub mod difference;
 pub mod flamegraph;
 pub mod folded;
 mod image;

@@ -160,6 +160,19 @@ pub struct Common {
     /// Passed to epoll: events for each wait
     #[arg(long, env, value_name = "N")]
     pub(super) events: Option<usize>,
+    /// After the measured slices, take a CPU profile of each contender that serves /debug/pprof/profile beside its
+    /// metrics, in slices of their own: flame graphs, differences to the baseline, CPU per message by category
+    #[arg(long, env)]
+    pub(super) profile: bool,
+    /// How long each profile takes, in seconds, 1 to 300
+    #[arg(
+        long,
+        env,
+        default_value_t = 5,
+        value_parser = clap::value_parser!(u32).range(1..=300),
+        value_name = "N"
+    )]
+    pub(super) profile_seconds: u32,
     /// Where the lab's own metrics are served, or `none`
     #[arg(long, env, default_value = "none", value_name = "ADDR|none")]
     pub(super) metrics: String,

@@ -2,10 +2,15 @@
 
 use client::summary::Quantiles;
 
+use telemetry::profile::category::{Category, categorize};
+
 use crate::cli::Lab;
 use crate::comparison;
 use crate::machine::Machine;
-use crate::result::{Bytes, ClientFigures, Cycle, LabResult, Run, SCHEMA, ServerFigures, Skipped};
+use crate::profile::record;
+use crate::result::{
+    Bytes, ClientFigures, Cycle, LabResult, ProfileRecord, Run, SCHEMA, ServerFigures, Skipped, TopFunction,
+};
 use crate::verdict::Verdict;
 
 /// The result.
@@ -97,6 +102,77 @@ pub fn sweep(words: &[&str]) -> LabResult {
     }
 }
 
+/// The same with profiles: of the baseline, of another in its language, of one in another, and one that is missing.
+pub fn result_with_profiles() -> LabResult {
+    let mut result = result();
+    result.profiles = vec![
+        profile(
+            "epoll",
+            &[
+                ("std::rt::main;send", 4),
+                ("std::rt::main;recv", 3),
+                ("std::rt::main;epoll_wait", 2),
+            ],
+        ),
+        profile(
+            "tokio",
+            &[
+                ("std::rt::main;send", 4),
+                ("std::rt::main;recv", 3),
+                ("std::rt::main;tokio::schedule", 5),
+            ],
+        ),
+        profile(
+            "go-net",
+            &[
+                ("runtime.goexit;syscall.write", 8),
+                ("runtime.mcall;runtime.schedule", 10),
+            ],
+        ),
+        record::missing(
+            "few",
+            "threads",
+            "it serves no profiles: http://127.0.0.1:9/debug/pprof/profile answered 404".to_owned(),
+        ),
+    ];
+    result
+}
+
+/// A profile over 1,000 messages, whose stacks take so many microseconds a message.
+fn profile(contender: &str, stacks: &[(&str, u64)]) -> ProfileRecord {
+    let function = |stack: &str| stack.rsplit(';').next().unwrap_or(stack).to_owned();
+    let top = stacks.iter().map(|&(stack, micros)| TopFunction {
+        function: function(stack),
+        self_micros_per_message: micros as f64,
+        total_micros_per_message: micros as f64,
+    });
+    let mut top: Vec<_> = top.collect();
+    top.sort_by(|a, b| b.self_micros_per_message.total_cmp(&a.self_micros_per_message));
+    let mut categories: std::collections::BTreeMap<String, f64> = Category::ALL
+        .iter()
+        .map(|(_, name)| ((*name).to_owned(), 0.0))
+        .collect();
+    for (stack, micros) in stacks {
+        let category = categorize(stack.rsplit(';'));
+        let name = Category::ALL[category as usize].1;
+        *categories.get_mut(name).unwrap() += *micros as f64;
+    }
+    ProfileRecord {
+        scenario: "few".to_owned(),
+        contender: contender.to_owned(),
+        missing: None,
+        messages: 1_000,
+        samples: stacks.iter().map(|(_, micros)| micros * 100).sum(),
+        category_micros_per_message: categories,
+        top,
+        folded: stacks
+            .iter()
+            .map(|(stack, micros)| format!("{stack} {}\n", micros * 1_000_000))
+            .collect(),
+        pprof: crate::profile::files::pprof("few", contender),
+    }
+}
+
 fn with(mut run: Run, verdict: Verdict, reason: &str) -> Run {
     run.verdicts = vec![verdict];
     run.reasons = vec![reason.to_owned()];
@@ -153,6 +229,7 @@ pub fn run(scenario: &str, contender: &str, cpu_micros: f64, cycles: u32) -> Run
             virtual_bytes: Some(64 << 20),
             threads: Some(3),
             context_switches_per_message: Some(0.95),
+            ..ServerFigures::default()
         },
         client: ClientFigures {
             cpu_micros_per_message: Some(50.0),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{COLUMNS, capitalised, method, rows, sentences, sweep};
+use super::{COLUMNS, capitalised, method, profiles, rows, sentences, sweep};
 use crate::result::LabResult;
 
 /// The whole text.
@@ -60,6 +60,7 @@ pub fn render(result: &LabResult) -> String {
             let _ = writeln!(out, "- {}", escaped(&remark));
         }
         client(&mut out, result, &scenario.name);
+        profiles(&mut out, result, &scenario.name);
     }
     let _ = write!(out, "\n## Method\n\n{}\n", method::method(&result.config));
     machine(&mut out, result);
@@ -74,6 +75,35 @@ fn client(out: &mut String, result: &LabResult, scenario: &str) {
     out.push_str("| --- | --: | --: | --: | --: |\n");
     for row in method::client_rows(result, scenario) {
         let _ = writeln!(out, "| {} |", row.map(|cell| escaped(&cell)).join(" | "));
+    }
+}
+
+fn profiles(out: &mut String, result: &LabResult, scenario: &str) {
+    let (rows, remarks) = (
+        profiles::rows(result, scenario),
+        profiles::remarks(result, scenario),
+    );
+    if rows.is_empty() && remarks.is_empty() {
+        return;
+    }
+    out.push_str(
+        "\nWhere the CPU time goes, in µs for each message, from profiles in slices of their own after the measured ones \
+         (shares from samples, their sum from the process's CPU clock):\n\n",
+    );
+    if !rows.is_empty() {
+        let columns = profiles::columns();
+        let _ = writeln!(out, "| {} |", columns.join(" | "));
+        let _ = writeln!(out, "| --- |{}", " --: |".repeat(columns.len() - 1));
+        for row in rows {
+            let _ = writeln!(out, "| {} |", row.join(" | "));
+        }
+        out.push('\n');
+    }
+    for remark in remarks {
+        let _ = writeln!(out, "- {}", escaped(&remark));
+    }
+    for (file, what) in profiles::files(result, scenario) {
+        let _ = writeln!(out, "- [{what}]({file})");
     }
 }
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle, Table, TableStyle, Width};
 
-use super::{COLUMNS, rows, sentences, sweep};
+use super::{COLUMNS, profiles, rows, sentences, sweep};
+use crate::profile::files;
 use crate::result::LabResult;
 
 /// Fits a terminal of usual width.
@@ -64,6 +65,7 @@ pub fn render(result: &LabResult) -> String {
         for remark in sentences::remarks(result, scenario) {
             let _ = writeln!(out, "  * {remark}");
         }
+        profile(&mut out, result, &scenario.name);
     }
     let general = sentences::general(result);
     if !general.is_empty() {
@@ -100,4 +102,29 @@ pub fn figures_table(header: Vec<String>, rows: Vec<Vec<String>>, left: usize) -
         }
     }
     table
+}
+
+fn profile(out: &mut String, result: &LabResult, scenario: &str) {
+    let (rows, remarks) = (
+        profiles::rows(result, scenario),
+        profiles::remarks(result, scenario),
+    );
+    if !rows.is_empty() {
+        let header = profiles::columns().into_iter().map(str::to_owned).collect();
+        let table = figures_table(header, rows, 1);
+        let _ = writeln!(
+            out,
+            "{scenario}: where the CPU time goes, µs for each message\n{table}"
+        );
+    }
+    for remark in remarks {
+        let _ = writeln!(out, "  * {remark}");
+    }
+    if !profiles::files(result, scenario).is_empty() {
+        let _ = writeln!(
+            out,
+            "  * Flame graphs, differences and pprof files are in {}/ beside the report.",
+            files::FOLDER
+        );
+    }
 }

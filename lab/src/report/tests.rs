@@ -118,3 +118,16 @@ fn a_sweep_of_linger_pairs_within_cycles() {
     result.runs.clear();
     assert!(sweep::tables(&result).is_empty(), "nothing was measured");
 }
+
+#[test]
+fn profiles_stand_in_both_reports() {
+    let result = fixture::result_with_profiles();
+    let text = terminal::render(&result);
+    let start = text.find("few: where the CPU time goes").unwrap();
+    let end = start + text[start..].find("\n\n").unwrap();
+    insta::assert_snapshot!(text[start..end].to_owned());
+    let text = markdown::render(&result);
+    let start = text.find("Where the CPU time goes").unwrap();
+    let end = start + text[start..].find("\n## ").unwrap();
+    insta::assert_snapshot!(text[start..end].to_owned());
+}

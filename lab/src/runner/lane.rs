@@ -1,5 +1,6 @@
 //! A contender in a scenario: its server, its client, and what is known of the run so far.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use client::summary::{Pace, Slice};
@@ -35,6 +36,10 @@ pub struct Lane {
     /// Whether other lanes put load on the same server.
     shares_server: bool,
     last: Option<(f64, Instant)>,
+    /// What the client counted as errors while the server was profiled: no matter of the measured slices.
+    errors_while_profiled: BTreeMap<String, u64>,
+    /// Whether it ended while it was profiled, after its measured slices.
+    ended_while_profiled: bool,
 }
 
 /// Starts the server, and the client with all its connections. A contender that cannot take part becomes a row of
@@ -97,13 +102,20 @@ pub fn start(
         shares_server: matches!(contender.origin, Origin::Running { .. })
             && others.filter(|other| other.origin == contender.origin).count() > 1,
         last: None,
+        errors_while_profiled: BTreeMap::new(),
+        ended_while_profiled: false,
     }))
 }
 
 impl Lane {
     /// Whether it still takes part.
     pub fn lives(&self) -> bool {
-        self.record.death.is_none()
+        self.record.death.is_none() && !self.ended_while_profiled
+    }
+
+    /// Where its metrics are, if it has any.
+    pub fn metrics(&self) -> Option<&str> {
+        self.server.source.metrics.as_deref()
     }
 
     /// A slice that is not counted: calibration or warm-up. `None` when the lane died of it.
@@ -167,6 +179,41 @@ impl Lane {
         self.record.totals_after = self.server.source.totals();
     }
 
+    /// A slice during which the server is profiled, after all that are measured: whatever happens in it is no matter of
+    /// theirs. The CPU time of the server comes with it, where it can be had. The inner error says how the lane ended.
+    pub fn profiled(
+        &mut self,
+        session: &Session<'_>,
+        pace: Pace,
+        duration: Duration,
+    ) -> Result<Result<(Slice, Option<f64>), String>, Interrupted> {
+        let before = self.server.source.cpu_seconds();
+        let why = match self.client.slice(pace, duration, session.waiter) {
+            Err(NoAnswer::Interrupted) => return Err(Interrupted),
+            Ok(slice) => {
+                for (reason, count) in &slice.errors {
+                    *self.errors_while_profiled.entry(reason.clone()).or_default() += count;
+                }
+                match self.server.obituary(slice.connections == 0) {
+                    None => {
+                        let after = self.server.source.cpu_seconds();
+                        let used = after.zip(before).map(|(after, before)| after - before);
+                        return Ok(Ok((slice, used)));
+                    }
+                    Some(end) => format!("its server ended while it was profiled ({end})"),
+                }
+            }
+            Err(NoAnswer::Gone(why) | NoAnswer::Input(why)) => match self.server.obituary(true) {
+                Some(end) => format!("its server ended while it was profiled ({end})"),
+                None => format!("its client ended while it was profiled ({why})"),
+            },
+        };
+        self.ended_while_profiled = true;
+        self.record.unchecked.push(format!("bytes: {why}"));
+        self.stop();
+        Ok(Err(why))
+    }
+
     /// Closes all connections and compares what both sides counted.
     pub fn finish(&mut self, session: &mut Session<'_>) -> Result<(), Interrupted> {
         let totals = match self.client.finish(session.waiter) {
@@ -177,7 +224,16 @@ impl Lane {
                 return Ok(());
             }
         };
-        self.record.replace_errors(totals.errors);
+        let mut errors = totals.errors;
+        for (reason, count) in &self.errors_while_profiled {
+            let left = errors.get(reason).copied().unwrap_or(0).saturating_sub(*count);
+            if left > 0 {
+                errors.insert(reason.clone(), left);
+            } else {
+                errors.remove(reason);
+            }
+        }
+        self.record.replace_errors(errors);
         if self.shares_server {
             let why = "bytes: its server counts those of other contenders too";
             self.record.unchecked.push(why.to_owned());

@@ -218,10 +218,11 @@ impl Record {
             .filter(|(_, all)| *all > 0.0)
             .map(|(user, all)| (user / all).clamp(0.0, 1.0));
         let replies: u64 = self.cycles.iter().map(|cycle| cycle.replies).sum();
-        let switches = grown(
-            self.totals_before.voluntary_switches,
-            self.totals_after.voluntary_switches,
-        );
+        let per_message = |figure: fn(&Totals) -> Option<f64>| {
+            grown(figure(&self.totals_before), figure(&self.totals_after))
+                .filter(|_| replies > 0)
+                .map(|grown| grown / replies as f64)
+        };
         ServerFigures {
             cpu_micros_per_message: self.median(Cycle::server_cpu_micros_per_message),
             cpu_user_share: user_share,
@@ -232,9 +233,9 @@ impl Record {
             resident_bytes_before_connections: self.resident_bytes_before_connections,
             virtual_bytes: memory(|memory| memory.virtual_bytes),
             threads: memory(|memory| memory.threads),
-            context_switches_per_message: switches
-                .filter(|_| replies > 0)
-                .map(|switches| switches / replies as f64),
+            context_switches_per_message: per_message(|totals| totals.voluntary_switches),
+            allocations_per_message: per_message(|totals| totals.allocations),
+            allocated_bytes_per_message: per_message(|totals| totals.allocated_bytes),
         }
     }
 
@@ -311,6 +312,8 @@ mod tests {
         record.totals_after.cpu_modes = Some((1.2, 2.8));
         record.totals_before.voluntary_switches = Some(100.0);
         record.totals_after.voluntary_switches = Some(1600.0);
+        record.totals_before.allocated_bytes = Some(1_000.0);
+        record.totals_after.allocated_bytes = Some(625_000.0);
         record.add_idle(0.01, 2.0);
         let run = record.to_run(&scenario);
         let near = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs() < 1e-6;
@@ -318,6 +321,8 @@ mod tests {
         assert!(near(run.server.cpu_percent, 20.0));
         assert!(near(run.server.cpu_user_share, 0.25));
         assert!(near(run.server.context_switches_per_message, 0.5));
+        assert!(near(run.server.allocated_bytes_per_message, 208.0));
+        assert_eq!(run.server.allocations_per_message, None);
         assert!(near(run.server.idle_cpu_percent, 0.5));
         assert_eq!(
             (run.server.resident_bytes, run.server.threads),

@@ -66,6 +66,12 @@ impl Bench {
         let stderr = self.path("stderr");
         let process = Command::new(env!("CARGO_BIN_EXE_lab"))
             .env_clear()
+            // Building a Go contender takes these, and no flag is called so.
+            .envs(
+                ["PATH", "HOME"]
+                    .iter()
+                    .filter_map(|name| Some((name, std::env::var_os(name)?))),
+            )
             .arg("--scenario")
             .arg(&scenario)
             .arg("--output")

@@ -5,6 +5,8 @@
 //! frame that a rule knows decides; user code decides for `other`, so that an engine's own work is not booked on the
 //! runtime that called it.
 
+mod rules;
+
 use crate::profile::pprof::{Profile, Stack};
 
 /// What CPU time went into.
@@ -51,7 +53,7 @@ impl Mark {
     /// What this name says.
     pub fn of(function: &str) -> Mark {
         Mark {
-            category: rule(function),
+            category: rules::rule(function),
             wakes: WAKES.iter().any(|part| function.contains(part)),
         }
     }
@@ -97,219 +99,6 @@ pub fn cpu_nanos_by_category(profile: &Profile) -> [u64; Category::ALL.len()] {
     }
     nanos
 }
-
-/// What one function's name says, if anything.
-fn rule(name: &str) -> Option<Category> {
-    // A method of a trait reads `<a::B as c::D>::e`; generics end in `<…>`. Neither matters below.
-    let bare = name.trim_start_matches('<');
-    if let Some(category) = c_function(bare) {
-        return Some(category);
-    }
-    let known = |(needles, category): &(&[&str], Category)| {
-        needles
-            .iter()
-            .any(|needle| bare.starts_with(needle))
-            .then_some(*category)
-    };
-    PREFIXES.iter().find_map(known)
-}
-
-/// Functions of the C library and jemalloc, by their exact names, the library's own prefixes taken off.
-fn c_function(name: &str) -> Option<Category> {
-    if name.contains(['.', ':']) {
-        return None;
-    }
-    let name = name.trim_start_matches("__").trim_start_matches("GI_");
-    let name = name.trim_start_matches("__").trim_start_matches("libc_");
-    Some(match name {
-        "recv" | "recvfrom" | "recvmsg" | "read" | "readv" | "pread" | "pread64" => Category::Read,
-        "send" | "sendto" | "sendmsg" | "write" | "writev" | "shutdown" => Category::Write,
-        "epoll_wait" | "epoll_pwait" | "epoll_pwait2" | "epoll_ctl" | "poll" | "ppoll" | "select"
-        | "io_uring_enter" => Category::Wait,
-        "accept" | "accept4" => Category::Accept,
-        "futex_wait"
-        | "futex_wake"
-        | "sched_yield"
-        | "nanosleep"
-        | "clock_nanosleep"
-        | "lll_lock_wait"
-        | "lll_lock_wake"
-        | "pthread_cond_wait"
-        | "pthread_cond_signal"
-        | "pthread_mutex_lock"
-        | "clone"
-        | "clone3" => Category::Scheduler,
-        "malloc" | "calloc" | "realloc" | "free" | "cfree" | "posix_memalign" | "aligned_alloc" | "mmap"
-        | "mmap64" | "munmap" | "madvise" | "brk" | "sbrk" => Category::Allocation,
-        _ if name.starts_with("rjem_") || name.starts_with("_rjem_") || name.starts_with("rust_alloc") => {
-            Category::Allocation
-        }
-        _ if name.starts_with("rust_dealloc") || name.starts_with("rust_realloc") => Category::Allocation,
-        _ if name.starts_with("pthread_") => Category::Scheduler,
-        _ => return None,
-    })
-}
-
-/// Beginnings of names of Rust and Go; the first that fits decides, so the narrower ones come first.
-const PREFIXES: &[(&[&str], Category)] = &[
-    // Our own thin layer, and the calls beneath the standard library and mio.
-    (
-        &[
-            "sys::socket::receive",
-            "syscall.read",
-            "syscall.recv",
-            "syscall.Read",
-            "internal/poll.(*FD).Read",
-            "net.(*conn).Read",
-            "net.(*netFD).Read",
-            "std::net::tcp::TcpStream as std::io::Read",
-            "&std::net::tcp::TcpStream as std::io::Read",
-            "tokio::net::tcp::stream::poll_read",
-            "tokio::net::tcp::stream::try_read",
-            "tokio::net::tcp::stream::TcpStream>::try_read",
-            "tokio::net::tcp::stream::TcpStream as tokio::io::async_read",
-            "tokio::io::util::read",
-        ],
-        Category::Read,
-    ),
-    (
-        &[
-            "sys::socket::send",
-            "syscall.write",
-            "syscall.send",
-            "syscall.Write",
-            "internal/poll.(*FD).Write",
-            "net.(*conn).Write",
-            "net.(*netFD).Write",
-            "std::net::tcp::TcpStream as std::io::Write",
-            "&std::net::tcp::TcpStream as std::io::Write",
-            "tokio::net::tcp::stream::poll_write",
-            "tokio::net::tcp::stream::try_write",
-            "tokio::net::tcp::stream::TcpStream>::try_write",
-            "tokio::net::tcp::stream::TcpStream as tokio::io::async_write",
-            "tokio::io::util::write",
-        ],
-        Category::Write,
-    ),
-    (
-        &[
-            "sys::socket::accept",
-            "syscall.accept",
-            "syscall.Accept",
-            "internal/poll.accept",
-            "internal/poll.(*FD).Accept",
-            "net.(*TCPListener)",
-            "net.(*netFD).accept",
-            "std::net::tcp::TcpListener::accept",
-            "tokio::net::tcp::listener",
-            "mio::net::tcp::listener",
-        ],
-        Category::Accept,
-    ),
-    (
-        &[
-            "sys::epoll",
-            "sys::uring",
-            "sys::wake::wait_readable",
-            "io_uring::",
-            "mio::poll",
-            "mio::sys::unix::selector",
-            "runtime.epollwait",
-            "runtime.netpoll",
-            "internal/runtime/syscall.EpollWait",
-            "runtime/internal/syscall.EpollWait",
-        ],
-        Category::Wait,
-    ),
-    (
-        &[
-            "alloc::alloc::",
-            "alloc::raw_vec::",
-            "tikv_jemallocator::",
-            "sys::allocator::",
-            "runtime.mallocgc",
-            "runtime.newobject",
-            "runtime.makeslice",
-            "runtime.growslice",
-            "runtime.gc",
-            "runtime.scan",
-            "runtime.greyobject",
-            "runtime.markroot",
-            "runtime.sweep",
-            "runtime.bgsweep",
-            "runtime.bgscavenge",
-            "runtime.(*mheap)",
-            "runtime.(*mcache)",
-            "runtime.(*mcentral)",
-            "runtime.(*gcWork)",
-            "runtime.(*sweepLocked)",
-            "runtime.deductAssistCredit",
-            "runtime.wbBufFlush",
-        ],
-        Category::Allocation,
-    ),
-    (
-        &[
-            "tokio::",
-            "mio::",
-            "parking_lot",
-            "std::sys::sync::",
-            "std::sys::pal::unix::futex",
-            "std::sync::",
-            "std::thread::",
-            "core::task::wake",
-            "runtime.futex",
-            "runtime.schedule",
-            "runtime.findRunnable",
-            "runtime.mcall",
-            "runtime.park_m",
-            "runtime.gopark",
-            "runtime.goready",
-            "runtime.ready",
-            "runtime.goschedImpl",
-            "runtime.gosched_m",
-            "runtime.execute",
-            "runtime.mstart",
-            "runtime.mPark",
-            "runtime.notesleep",
-            "runtime.notewakeup",
-            "runtime.notetsleep",
-            "runtime.startm",
-            "runtime.stopm",
-            "runtime.wakep",
-            "runtime.handoffp",
-            "runtime.retake",
-            "runtime.sysmon",
-            "runtime.usleep",
-            "runtime.osyield",
-            "runtime.procyield",
-            "runtime.runq",
-            "runtime.globrunq",
-            "runtime.stealWork",
-            "runtime.checkTimers",
-            "runtime.casgstatus",
-            "runtime.entersyscall",
-            "runtime.exitsyscall",
-            "runtime.reentersyscall",
-            "runtime.lock",
-            "runtime.unlock",
-            "runtime.goroutineReady",
-        ],
-        Category::Scheduler,
-    ),
-    // An engine's own code, and what serves the metrics.
-    (
-        &[
-            "server::",
-            "rust_runtimes::",
-            "main.",
-            "telemetry::",
-            "axum::",
-            "hyper::",
-        ],
-        Category::Other,
-    ),
-];
 
 #[cfg(test)]
 mod tests {
@@ -378,6 +167,76 @@ mod tests {
                 Category::Allocation,
             ),
             (&["runtime.futex", "runtime.futexwakeup"], Category::Scheduler),
+            (
+                &[
+                    "runtime.netpollblock",
+                    "internal/poll.runtime_pollWait",
+                    "internal/poll.(*FD).Read",
+                ],
+                Category::Scheduler,
+            ),
+            (
+                &[
+                    "runtime.epollwait",
+                    "runtime.netpoll",
+                    "runtime.findRunnable",
+                    "runtime.mcall",
+                ],
+                Category::Wait,
+            ),
+            (
+                &["runtime.casgstatus", "runtime.park_m", "runtime.mcall"],
+                Category::Scheduler,
+            ),
+            (
+                &[
+                    "runtime.memmove",
+                    "internal/poll.(*FD).Write",
+                    "net.(*conn).Write",
+                ],
+                Category::Write,
+            ),
+            (
+                &[
+                    "runtime.greyobject",
+                    "runtime.scanobject",
+                    "runtime.gcDrainN",
+                    "runtime.systemstack",
+                ],
+                Category::Allocation,
+            ),
+            (
+                &[
+                    "runtime/internal/syscall.Syscall6",
+                    "syscall.accept4",
+                    "internal/poll.accept",
+                ],
+                Category::Accept,
+            ),
+            (
+                &[
+                    "syscall",
+                    "<polling::epoll::Poller>::wait",
+                    "async_io::reactor::Reactor::react",
+                ],
+                Category::Wait,
+            ),
+            (
+                &[
+                    "syscall",
+                    "compio_driver::sys::iour::Driver::poll",
+                    "compio_runtime::runtime::poll",
+                ],
+                Category::Wait,
+            ),
+            (&["glommio::executor::LocalExecutor::run"], Category::Scheduler),
+            (
+                &[
+                    "<async_task::raw::RawTask<F> as core::ops::drop::Drop>::drop",
+                    "smol::main",
+                ],
+                Category::Scheduler,
+            ),
             (&["main.echo", "runtime.goexit"], Category::Other),
             (&["[unknown]"], Category::Other),
             (&[], Category::Other),

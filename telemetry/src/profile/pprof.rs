@@ -242,16 +242,7 @@ impl Profile {
             .iter()
             .map(|location| (location.id, location))
             .collect();
-        let value = |sample: &Sample, unit: &str| {
-            let index = self
-                .sample_type
-                .iter()
-                .position(|kind| self.text(kind.unit) == unit);
-            index
-                .and_then(|index| sample.value.get(index))
-                .copied()
-                .unwrap_or(0)
-        };
+        let values = Values::of(self);
         let mut stacks = Vec::with_capacity(self.sample.len());
         for sample in &self.sample {
             let places = sample.location_id.iter().filter_map(|id| locations.get(id));
@@ -262,11 +253,16 @@ impl Profile {
                 functions: lines
                     .filter_map(|line| functions.get(&line.function_id).copied())
                     .collect(),
-                samples: value(sample, "count"),
-                cpu_nanos: value(sample, "nanoseconds"),
+                samples: values.samples(sample),
+                cpu_nanos: values.cpu_nanos(sample),
             });
         }
         stacks
+    }
+
+    /// Whether it says how much CPU time was used, and not only how much memory, for example.
+    pub fn has_cpu_time(&self) -> bool {
+        Values::of(self).nanos.is_some()
     }
 
     /// The remarks.
@@ -275,9 +271,117 @@ impl Profile {
     }
 }
 
+/// Which of a sample's values are what. Programs differ: some count samples alone and say what each stands for.
+struct Values {
+    samples: Option<usize>,
+    /// Which value, and how many nanoseconds one of it is.
+    nanos: Option<(usize, i64)>,
+    /// What lies between two samples, in nanoseconds; 0 when unknown.
+    period_nanos: i64,
+}
+
+impl Values {
+    fn of(profile: &Profile) -> Values {
+        let nanos_of = |unit: &ValueType| match profile.text(unit.unit) {
+            "nanoseconds" => Some(1),
+            "microseconds" => Some(1_000),
+            "milliseconds" => Some(1_000_000),
+            "seconds" => Some(1_000_000_000),
+            _ => None,
+        };
+        let period_unit = profile.period_type.as_ref().and_then(nanos_of).unwrap_or(0);
+        let period_nanos = profile.period.saturating_mul(period_unit).max(0);
+        let kinds = || profile.sample_type.iter().enumerate();
+        let samples = kinds().find(|(_, kind)| profile.text(kind.unit) == "count");
+        let samples = samples.map(|(index, _)| index);
+        // Time that is not CPU time, such as of waiting for a lock, may stand beside it.
+        let timed: Vec<_> = kinds()
+            .filter_map(|(index, kind)| Some((profile.text(kind.kind), index, nanos_of(kind)?)))
+            .collect();
+        let cpu = timed.iter().find(|(kind, ..)| *kind == "cpu").or(timed.first());
+        let nanos = match (cpu, samples) {
+            (Some(&(_, index, unit)), _) => Some((index, unit)),
+            (None, Some(index)) if period_nanos > 0 => Some((index, period_nanos)),
+            (None, _) => None,
+        };
+        Values {
+            samples,
+            nanos,
+            period_nanos,
+        }
+    }
+
+    fn samples(&self, sample: &Sample) -> i64 {
+        let value = self.samples.and_then(|index| sample.value.get(index));
+        match value {
+            Some(&samples) => samples,
+            None if self.period_nanos > 0 => self.cpu_nanos(sample) / self.period_nanos,
+            None => 0,
+        }
+    }
+
+    fn cpu_nanos(&self, sample: &Sample) -> i64 {
+        let (index, unit) = self.nanos.unwrap_or_default();
+        let value = sample.value.get(index).copied().unwrap_or(0);
+        value.saturating_mul(unit)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A profile with one sample, of these types and values.
+    fn of(types: &[(i64, i64)], values: &[i64], period: Option<(i64, i64)>) -> Profile {
+        let texts = [
+            "",
+            "cpu",
+            "nanoseconds",
+            "microseconds",
+            "samples",
+            "count",
+            "delay",
+            "bytes",
+        ];
+        Profile {
+            string_table: texts.map(str::to_owned).to_vec(),
+            sample_type: types
+                .iter()
+                .map(|&(kind, unit)| ValueType { kind, unit })
+                .collect(),
+            sample: vec![Sample {
+                value: values.to_vec(),
+                ..Sample::default()
+            }],
+            period_type: period.map(|(unit, _)| ValueType { kind: 1, unit }),
+            period: period.map_or(0, |(_, period)| period),
+            ..Profile::default()
+        }
+    }
+
+    #[test]
+    fn samples_and_time_are_found_however_a_program_writes_them() {
+        for (profile, samples, nanos) in [
+            (of(&[(4, 5), (1, 2)], &[3, 70], None), 3, 70),
+            (of(&[(1, 3)], &[70], Some((3, 10))), 7, 70_000),
+            (of(&[(4, 5)], &[3], Some((2, 10))), 3, 30),
+            (of(&[(6, 2), (1, 2)], &[9, 70], None), 0, 70),
+            (of(&[(1, 2)], &[], None), 0, 0),
+            (of(&[(1, 3)], &[i64::MAX], None), 0, i64::MAX),
+        ] {
+            assert!(profile.has_cpu_time());
+            let stacks = profile.stacks();
+            assert_eq!(
+                (stacks[0].samples, stacks[0].cpu_nanos),
+                (samples, nanos),
+                "{profile:?}"
+            );
+        }
+        for profile in [of(&[(4, 5)], &[3], None), of(&[(4, 7)], &[3], None)] {
+            assert!(!profile.has_cpu_time());
+            assert_eq!(profile.stacks()[0].cpu_nanos, 0);
+        }
+    }
 
     #[test]
     fn what_is_no_profile_is_refused() {

@@ -1,0 +1,154 @@
+//! Records of small profiles made by hand: one of each language.
+
+use super::*;
+use telemetry::profile::pprof::{Function, Line, Location, Sample, ValueType};
+
+/// A profile with these stacks (innermost first) and milliseconds, a sample each.
+fn profile(stacks: &[(&[&str], i64)]) -> Profile {
+    let mut texts: Vec<String> = ["", "cpu", "nanoseconds", "samples", "count"]
+        .map(str::to_owned)
+        .to_vec();
+    let mut profile = Profile {
+        sample_type: vec![ValueType { kind: 3, unit: 4 }, ValueType { kind: 1, unit: 2 }],
+        ..Profile::default()
+    };
+    for (functions, millis) in stacks {
+        let mut ids = Vec::new();
+        for name in *functions {
+            let id = profile.function.len() as u64 + 1;
+            texts.push((*name).to_owned());
+            profile.function.push(Function {
+                id,
+                name: texts.len() as i64 - 1,
+                ..Function::default()
+            });
+            profile.location.push(Location {
+                id,
+                line: vec![Line {
+                    function_id: id,
+                    line: 1,
+                }],
+                ..Location::default()
+            });
+            ids.push(id);
+        }
+        profile.sample.push(Sample {
+            location_id: ids,
+            value: vec![1, millis * 1_000_000],
+            label: vec![],
+        });
+    }
+    profile.string_table = texts;
+    profile
+}
+
+fn taken(messages: u64, nanos_per_message: Option<f64>) -> Taken<'static> {
+    Taken {
+        scenario: "few",
+        contender: "epoll",
+        messages,
+        nanos_per_message,
+        pprof: "a.pb.gz",
+    }
+}
+
+fn near(value: f64, wanted: f64) -> bool {
+    (value - wanted).abs() < 1e-9
+}
+
+#[test]
+fn a_profile_is_divided_by_its_messages() {
+    let profile = profile(&[
+        (
+            &[
+                "recv",
+                "sys::socket::receive",
+                "echo_server::run",
+                "std::rt::main",
+            ],
+            30,
+        ),
+        (
+            &["send", "sys::socket::send", "echo_server::run", "std::rt::main"],
+            50,
+        ),
+        (&["echo_server::run", "echo_server::run", "std::rt::main"], 20),
+    ]);
+    let record = record(&profile, &taken(10_000, None)).unwrap();
+    assert_eq!((record.samples, record.messages), (3, 10_000));
+    let category = |name: &str| record.category_micros_per_message[name];
+    assert!(near(category("read"), 3.0) && near(category("write"), 5.0) && near(category("other"), 2.0));
+    assert_eq!(record.category_micros_per_message.len(), Category::ALL.len());
+    let top: Vec<_> = record
+        .top
+        .iter()
+        .map(|top| {
+            (
+                top.function.as_str(),
+                top.self_micros_per_message,
+                top.total_micros_per_message,
+            )
+        })
+        .collect();
+    assert_eq!(
+        top,
+        [
+            ("send", 5.0, 5.0),
+            ("recv", 3.0, 3.0),
+            ("echo_server::run", 2.0, 10.0)
+        ]
+    );
+    assert!(
+        record
+            .folded
+            .contains("std::rt::main;echo_server::run;sys::socket::send;send 50000000\n")
+    );
+}
+
+#[test]
+fn the_clock_tells_the_time_and_the_profile_its_shares() {
+    let profile = profile(&[
+        (&["syscall.read", "main.echo", "runtime.goexit"], 10),
+        (&["runtime.schedule", "runtime.mcall"], 30),
+    ]);
+    let record = record(&profile, &taken(1_000, Some(120_000.0))).unwrap();
+    let category = |name: &str| record.category_micros_per_message[name];
+    assert!(near(category("read"), 30.0) && near(category("scheduler"), 90.0));
+    assert!(near(record.top[0].self_micros_per_message, 90.0));
+    assert_eq!(
+        record.folded,
+        "runtime.goexit;main.echo;syscall.read 30000000\nruntime.mcall;runtime.schedule 90000000\n"
+    );
+}
+
+#[test]
+fn what_tells_nothing_is_refused_with_the_reason() {
+    let some: &[(&[&str], i64)] = &[(&["main"], 1)];
+    let refused = |profile: &Profile, messages| record(profile, &taken(messages, None)).unwrap_err();
+    assert!(refused(&profile(some), 0).contains("no message"));
+    assert!(refused(&profile(&[]), 1).contains("no sample"));
+    let mut heap = profile(some);
+    heap.sample_type.clear();
+    assert!(refused(&heap, 1).contains("does not say how much CPU time"));
+}
+
+#[test]
+fn a_record_is_bounded_whatever_a_profile_holds() {
+    let names: Vec<Vec<String>> = (0..3_000)
+        .map(|index| {
+            vec![
+                format!("function_{index}_{}", "long".repeat(50)),
+                "main".to_owned(),
+            ]
+        })
+        .collect();
+    let names: Vec<Vec<&str>> = names
+        .iter()
+        .map(|stack| stack.iter().map(String::as_str).collect())
+        .collect();
+    let stacks: Vec<(&[&str], i64)> = names.iter().map(|stack| (stack.as_slice(), 1)).collect();
+    let record = record(&profile(&stacks), &taken(1, None)).unwrap();
+    assert!(record.folded.len() <= FOLDED_BYTES_MAX);
+    assert_eq!(record.folded, "main;[rest] 3000000000\n");
+    assert_eq!(record.top.len(), TOP);
+}

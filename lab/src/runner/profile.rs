@@ -1,0 +1,186 @@
+//! Profiles: after all measured slices, one slice of its own for each contender, so that sampling costs no figure
+//! anything.
+
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use client::summary::Pace;
+use telemetry::profile::pprof::Profile;
+
+use super::child::Interrupted;
+use super::lane::Lane;
+use super::{Session, Stop};
+use crate::metrics::Phase;
+use crate::profile::record::{self, Taken};
+use crate::profile::{fetch, files};
+use crate::result::ProfileRecord;
+use crate::scenario::Scenario;
+
+/// The load is on for so long before the profile is asked for.
+const LEAD: Duration = Duration::from_millis(250);
+/// And so long after it should be over.
+const TAIL: Duration = Duration::from_secs(1);
+/// Seconds of the first try, without load, which shows whether there is anything to ask.
+const TRY_SECONDS: u32 = 1;
+
+/// What it takes for each contender, for the estimate.
+pub fn planned(seconds: u32) -> Duration {
+    Duration::from_secs((TRY_SECONDS + seconds).into()) + LEAD + TAIL
+}
+
+/// A profile as it came.
+struct Answer {
+    /// When it was asked for.
+    asked: Instant,
+    /// The file, or why there is none.
+    file: Result<Vec<u8>, String>,
+}
+
+impl Answer {
+    /// The file, and what is in it.
+    fn read(self) -> Result<(Vec<u8>, Profile), String> {
+        let file = self.file?;
+        let profile =
+            Profile::from_bytes(&file).map_err(|error| format!("what it served cannot be used: {error}"))?;
+        Ok((file, profile))
+    }
+}
+
+/// Takes a profile of every living contender under the offered load, when the configuration says so. Whatever goes
+/// wrong becomes a record that says why.
+pub fn profiles(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    lanes: &mut [Lane],
+    pace: Pace,
+) -> Result<(), Stop> {
+    let Some(seconds) = session.config.profile_seconds else {
+        return Ok(());
+    };
+    for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
+        let name = lane.record.contender.clone();
+        session.enter(scenario, &name, Phase::Profile);
+        let record = take(session, scenario, lane, pace, seconds)?.unwrap_or_else(|why| {
+            let record = record::missing(&scenario.name, &name, why.clone());
+            session
+                .progress
+                .say(&format!("{}: no profile of {name}: {why}", scenario.name));
+            record
+        });
+        session.result.profiles.push(record);
+        if lane.lives() {
+            session.metrics.enter(&name, Phase::Idle);
+        } else {
+            session.metrics.leave(&name);
+        }
+        session.done(planned(seconds));
+        session.save()?;
+    }
+    files::draw(session.store.folder(), &session.result).map_err(Stop::Failed)
+}
+
+/// One contender's profile, or why there is none.
+fn take(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    lane: &mut Lane,
+    pace: Pace,
+    seconds: u32,
+) -> Result<Result<ProfileRecord, String>, Stop> {
+    let Some(metrics) = lane.metrics().map(str::to_owned) else {
+        let why = "it has no metrics, beside which its profile would be (metrics=URL)";
+        return Ok(Err(why.to_owned()));
+    };
+    let first = ask(&metrics, TRY_SECONDS, Duration::ZERO);
+    if let Err(why) = await_answer(session, &first, TRY_SECONDS)?.read() {
+        return Ok(Err(why));
+    }
+    let answer = ask(&metrics, seconds, LEAD);
+    let load = LEAD + Duration::from_secs(seconds.into()) + TAIL;
+    let began = Instant::now();
+    let (slice, cpu_seconds) = match lane.profiled(session, pace, load)? {
+        Ok(slice) => slice,
+        Err(why) => return Ok(Err(why)),
+    };
+    let answer = await_answer(session, &answer, seconds)?;
+    let asked = answer.asked;
+    let (file, profile) = match answer.read() {
+        Ok(read) => read,
+        Err(why) => return Ok(Err(why)),
+    };
+    // The rate of replies times the profile's own duration: more exact than counting replies between two instants of
+    // ours, since the recording begins and ends in the server. Load that ended before it does not count.
+    let under_load = (began + Duration::from_secs_f64(slice.seconds)).saturating_duration_since(asked);
+    let messages = slice.replies_in_time as f64 / slice.seconds.max(f64::MIN_POSITIVE)
+        * recorded(&profile, seconds).min(under_load).as_secs_f64();
+    let contender = &lane.record.contender;
+    let name = files::pprof(&scenario.name, contender);
+    let taken = Taken {
+        scenario: &scenario.name,
+        contender,
+        messages: messages as u64,
+        nanos_per_message: cpu_seconds.map(|seconds| seconds * 1e9 / slice.replies.max(1) as f64),
+        pprof: &name,
+    };
+    let record = record::record(&profile, &taken);
+    if record.is_ok() {
+        files::keep(session.store.folder(), &name, &file).map_err(Stop::Failed)?;
+    }
+    Ok(record)
+}
+
+/// How long a profile was recorded: what it says, or what was asked for.
+fn recorded(profile: &Profile, seconds: u32) -> Duration {
+    match u64::try_from(profile.duration_nanos) {
+        Ok(nanos @ 1..) => Duration::from_nanos(nanos),
+        _ => Duration::from_secs(seconds.into()),
+    }
+}
+
+/// Asks for a profile after `lead`, on a thread of its own: it ends by itself, at the latest when the server does or
+/// patience runs out.
+fn ask(metrics: &str, seconds: u32, lead: Duration) -> Receiver<Answer> {
+    let url = fetch::url(metrics, seconds);
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        std::thread::sleep(lead);
+        let asked = Instant::now();
+        let file = fetch::fetch(&url, fetch::patience(seconds));
+        // Nobody waits for it any more when the server died or the user wants to stop.
+        let _ = sender.send(Answer { asked, file });
+    });
+    receiver
+}
+
+fn await_answer(
+    session: &Session<'_>,
+    receiver: &Receiver<Answer>,
+    seconds: u32,
+) -> Result<Answer, Interrupted> {
+    let mut answer = None;
+    let patience = LEAD + fetch::patience(seconds) + TAIL;
+    session.waiter.until(patience, || {
+        answer = receiver.try_recv().ok();
+        answer.is_some()
+    })?;
+    Ok(answer.unwrap_or_else(|| Answer {
+        asked: Instant::now(),
+        file: Err("it did not answer in time".to_owned()),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_says_how_long_it_took_or_took_what_was_asked() {
+        let of = |duration_nanos| Profile {
+            duration_nanos,
+            ..Profile::default()
+        };
+        assert_eq!(recorded(&of(5_100_000_000), 5), Duration::from_millis(5_100));
+        assert_eq!(recorded(&of(0), 5), Duration::from_secs(5));
+        assert_eq!(recorded(&of(-1), 5), Duration::from_secs(5));
+    }
+}

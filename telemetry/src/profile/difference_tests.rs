@@ -1,0 +1,156 @@
+//! Differences of profiles whose truth is known.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Nanoseconds between two samples.
+const PERIOD: u64 = 4_000_000;
+const STACKS: [&str; 8] = [
+    "main;worker;recv",
+    "main;worker;send",
+    "main;worker;epoll_wait",
+    "main;worker;echo",
+    "main;worker;echo;memcpy",
+    "main;worker;accept",
+    "main;worker;other;recv",
+    "main;worker",
+];
+
+fn side(folded: &str, samples: u64, messages: u64) -> Side<'_> {
+    Side {
+        folded,
+        samples,
+        messages,
+    }
+}
+
+/// So many samples of each stack.
+fn text(counts: &[u64]) -> String {
+    let lines = STACKS.iter().zip(counts).filter(|(_, count)| **count > 0);
+    lines
+        .map(|(stack, count)| format!("{stack} {}\n", count * PERIOD))
+        .collect()
+}
+
+/// Draws samples from stacks with these weights, by chance that `seed` repeats (xorshift, Marsaglia 2003).
+fn drawn(weights: &[u64], samples: u64, seed: &mut u64) -> Vec<u64> {
+    let total: u64 = weights.iter().sum();
+    let mut counts = vec![0; weights.len()];
+    for _ in 0..samples {
+        *seed ^= *seed << 13;
+        *seed ^= *seed >> 7;
+        *seed ^= *seed << 17;
+        let mut left = *seed % total;
+        let hit = weights.iter().position(|&weight| match left.checked_sub(weight) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        });
+        counts[hit.unwrap()] += 1;
+    }
+    counts
+}
+
+fn names(functions: &[Function]) -> Vec<&str> {
+    functions.iter().map(|function| function.name.as_str()).collect()
+}
+
+proptest! {
+    #[test]
+    fn a_profile_does_not_differ_from_itself(
+        counts in proptest::collection::vec(0u64..5_000, 8),
+        messages in 1u64..1_000_000,
+    ) {
+        let (text, samples) = (text(&counts), counts.iter().sum());
+        let same = side(&text, samples, messages);
+        prop_assert!(functions(&same, &same).is_empty());
+        prop_assert!(stacks(&same, &same).iter().all(|stack| stack.ratio.is_none()));
+    }
+
+    #[test]
+    fn what_a_stack_costs_is_its_time_over_messages(nanos in 1u64..1_000_000_000, messages in 1u64..1_000_000) {
+        let text = format!("main {nanos}\n");
+        let found = stacks(&side(&text, 7, messages), &side("", 0, 1));
+        let wanted = nanos as f64 / messages as f64;
+        prop_assert!((found[0].baseline_nanos - wanted).abs() < 1e-6 * wanted);
+        prop_assert_eq!(found[0].contender_nanos, 0.0);
+    }
+}
+
+#[test]
+fn two_looks_at_the_same_program_differ_by_noise_alone() {
+    let weights = [300, 400, 150, 100, 20, 5, 20, 5];
+    let mut seed = 0x5eed;
+    let mut found = Vec::new();
+    for round in 0..200 {
+        // The second look is shorter or longer, and sees fewer or more messages.
+        let factor = 1 + round % 3;
+        let (first, second) = (
+            drawn(&weights, 600, &mut seed),
+            drawn(&weights, 600 * factor, &mut seed),
+        );
+        let (first, second) = (text(&first), text(&second));
+        let (first, second) = (
+            side(&first, 600, 10_000),
+            side(&second, 600 * factor, 10_000 * factor),
+        );
+        found.extend(functions(&first, &second));
+    }
+    // Seven functions in 200 pairs: chance alone should pass four deviations once in ten thousand times.
+    assert!(found.len() <= 1, "{found:?}");
+}
+
+#[test]
+fn what_was_planted_is_found_and_nothing_else() {
+    let weights = [300, 400, 150, 100, 20, 5, 20, 5];
+    let mut seed = 7;
+    for _ in 0..50 {
+        let baseline = text(&drawn(&weights, 500, &mut seed));
+        let contender =
+            text(&drawn(&weights, 500, &mut seed)) + &format!("main;worker;planted {}\n", 100 * PERIOD);
+        let (baseline, contender) = (side(&baseline, 500, 10_000), side(&contender, 600, 10_000));
+        let functions = functions(&baseline, &contender);
+        assert_eq!(names(&functions), ["planted"]);
+        assert!(
+            (functions[0].change_nanos() - 40_000.0).abs() < 1.0,
+            "{functions:?}"
+        );
+        let marked: Vec<_> = stacks(&baseline, &contender)
+            .into_iter()
+            .filter(|stack| stack.ratio.is_some())
+            .map(|stack| stack.frames)
+            .collect();
+        assert_eq!(marked, ["main;worker;planted"]);
+    }
+}
+
+#[test]
+fn fewer_messages_in_the_same_time_make_everything_dearer() {
+    let counts = text(&[400; 8]);
+    let (much, little) = (side(&counts, 3_200, 10_000), side(&counts, 3_200, 5_000));
+    let dearer = functions(&much, &little);
+    assert_eq!(dearer.len(), 7, "{dearer:?}");
+    assert!(dearer.iter().all(|function| function.change_nanos() > 0.0));
+    assert!(
+        functions(&little, &much)
+            .iter()
+            .all(|function| function.change_nanos() < 0.0)
+    );
+}
+
+#[test]
+fn a_function_that_is_called_from_elsewhere_is_the_same_function() {
+    let baseline = format!("main;old;send {}\n", 500 * PERIOD);
+    let contender = format!("main;new;send {}\n", 500 * PERIOD);
+    let sides = (side(&baseline, 500, 1_000), side(&contender, 500, 1_000));
+    assert!(functions(&sides.0, &sides.1).is_empty());
+    let moved = stacks(&sides.0, &sides.1);
+    assert!(moved.len() == 2 && moved.iter().all(|stack| stack.ratio.is_none()));
+    // Twice as dear: so it is in each place.
+    let slow = side(&contender, 500, 500);
+    let ratios: Vec<_> = stacks(&sides.0, &slow).iter().map(|stack| stack.ratio).collect();
+    assert_eq!(ratios, [Some(2.0), Some(2.0)]);
+}
