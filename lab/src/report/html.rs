@@ -6,7 +6,6 @@
 mod bars;
 mod chart;
 mod charts;
-mod flames;
 mod forest;
 mod latency;
 mod legend;

@@ -113,6 +113,18 @@ fn render(mut options: Options<'_>, folded: &str, caption: Caption<'_>) -> io::R
     }
 }
 
+/// The frames without what inferno's script reads from them, in a namespace of its own.
+fn without_data(frames: &str) -> String {
+    let mut parts = frames.split("\" fg:x=\"");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push('"');
+        // Two numbers, and what stands between their quotes.
+        out.push_str(part.splitn(4, '"').nth(3).unwrap_or_default());
+    }
+    out
+}
+
 /// The frames alone, in an image that takes the width that it is given. `None` when the picture is not built as
 /// inferno builds it.
 fn for_page(image: &str, options: &Options<'_>) -> Option<String> {
@@ -133,9 +145,10 @@ fn for_page(image: &str, options: &Options<'_>) -> Option<String> {
     };
     Some(format!(
         "<svg class=\"flames\" role=\"img\" aria-label=\"{}\" viewBox=\"0 {above} {width} {visible}\" width=\"100%\" \
-         font-family=\"monospace\" font-size=\"{}\">{frames}</svg>",
+         font-family=\"monospace\" font-size=\"{}\">{}</svg>",
         escaped(&options.title),
         options.font_size,
+        without_data(frames),
     ))
 }
 

@@ -392,6 +392,9 @@ impl Charts<'_> {
                 or_missing(run.server.context_switches_per_message, |switches| {
                     decimal(switches, 2)
                 }),
+                or_missing(run.server.allocations_per_message, |allocations| {
+                    decimal(allocations, 2)
+                }),
             ]
         });
         let columns = [
@@ -400,6 +403,7 @@ impl Charts<'_> {
             "of it user",
             "client",
             "wake-ups per message",
+            "allocations per message",
         ];
         let table = Table::new(title, &columns, rows.collect());
         let svg = bars::draw(&bars, &keys, &self.chart_id("sides"), title, caption);

@@ -6,8 +6,8 @@ use telemetry::profile::category::Category;
 
 use super::bars::{self, Bar, Part};
 use super::chart::{Chart, Table};
-use super::flames::{self, Flame};
 use super::legend::Sign;
+use crate::profile::flames::{self, Picture};
 use crate::report::figures::{count, decimal, missing, or_missing};
 use crate::result::{LabResult, ProfileRecord};
 
@@ -21,9 +21,9 @@ pub struct Profiles {
     /// The dearest functions of each contender.
     pub functions: Vec<Table>,
     /// Flame graphs and differences.
-    pub flames: Vec<Flame>,
-    /// Who has no profile, and why.
-    pub missing: Vec<String>,
+    pub flames: Vec<Picture>,
+    /// What to know beside them: what differs beyond chance, who has no profile and why.
+    pub remarks: Vec<String>,
 }
 
 /// Functions in a table.
@@ -46,10 +46,6 @@ pub fn profiles(result: &LabResult, scenario: &str, id: &str) -> Option<Profiles
         .copied()
         .filter(|record| record.missing.is_none())
         .collect();
-    let missing = records
-        .iter()
-        .filter_map(|record| Some(format!("{}: {}.", record.contender, record.missing.as_ref()?)))
-        .collect();
     let baseline = &result.config.baseline;
     Some(Profiles {
         chart: chart(&taken, id),
@@ -59,8 +55,8 @@ pub fn profiles(result: &LabResult, scenario: &str, id: &str) -> Option<Profiles
             .filter(|record| !record.top.is_empty())
             .map(|record| functions(record))
             .collect(),
-        flames: flames::flames(&taken, baseline),
-        missing,
+        flames: flames::pictures(&taken, baseline),
+        remarks: crate::report::profiles::remarks(result, scenario),
     })
 }
 

@@ -258,5 +258,6 @@ pub fn all() -> Vec<(&'static str, LabResult)> {
         ("sweep-of-one", sweep(1)),
         ("sweep-of-linger", sweep_of_linger()),
         ("profiled", profiled()),
+        ("in-two-languages", fixture::result_with_profiles()),
     ]
 }

@@ -50,7 +50,13 @@ fn every_picture_is_sound() {
         for picture in pictures(&page) {
             let document =
                 Document::parse(picture).unwrap_or_else(|error| panic!("{name}: {error}\n{picture}"));
-            check(name, document.root_element());
+            let root = document.root_element();
+            // A flame graph has a shape of its own.
+            if root.attribute("class") == Some("flames") {
+                assert_eq!(root.attribute("role"), Some("img"), "{name}");
+                continue;
+            }
+            check(name, root);
         }
     }
 }
