@@ -25,8 +25,8 @@ impl Language {
     /// The language of folded stacks.
     pub fn of(folded: &str) -> Language {
         let frames = || folded.lines().flat_map(|line| line.split(';'));
-        // A package and a point, or a method of a pointer; a few samples hold one of them, if hardly the outermost frame,
-        // which Go leaves out.
+        // Go leaves out its outermost frames, and a few samples hold hardly any function of its runtime: a method of a
+        // pointer tells as well.
         let go = |frame: &str| frame.starts_with("runtime.") || frame.contains(".(*");
         let rust = ["std::rt::", "std::sys::", "core::ops::", "{closure"];
         if frames().any(go) {
