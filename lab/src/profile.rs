@@ -24,21 +24,14 @@ pub enum Language {
 impl Language {
     /// The language of folded stacks.
     pub fn of(folded: &str) -> Language {
-        let has = |part: &str| folded.contains(part);
-        if [
-            "runtime.goexit",
-            "runtime.mcall",
-            "runtime.mstart",
-            "runtime.main",
-        ]
-        .into_iter()
-        .any(has)
-        {
+        let frames = || folded.lines().flat_map(|line| line.split(';'));
+        // Go leaves out its outermost frames, and a few samples hold hardly any function of its runtime: a method of a
+        // pointer tells as well.
+        let go = |frame: &str| frame.starts_with("runtime.") || frame.contains(".(*");
+        let rust = ["std::rt::", "std::sys::", "core::ops::", "{closure"];
+        if frames().any(go) {
             Language::Go
-        } else if ["std::rt::", "std::sys::", "core::ops::", "{closure"]
-            .into_iter()
-            .any(has)
-        {
+        } else if frames().any(|frame| rust.iter().any(|part| frame.contains(part))) {
             Language::Rust
         } else {
             Language::Other
@@ -67,6 +60,7 @@ mod tests {
                 Language::Rust,
             ),
             ("runtime.goexit;main.serve 1\n", Language::Go),
+            ("main.(*server).echo;syscall.Syscall 1\n", Language::Go),
             ("_start;main;std::vector<int>::push_back 1\n", Language::Other),
             ("", Language::Other),
         ] {
