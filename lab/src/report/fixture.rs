@@ -198,6 +198,21 @@ fn machine() -> Machine {
     }
 }
 
+/// A sweep whose points are contenders of one scenario; one family does not have the parameter.
+pub fn sweep_of_linger() -> LabResult {
+    let mut result = sweep(&["--linger", "50us,100us", "--contenders", "epoll,tokio"]);
+    for (contender, cost) in [
+        ("epoll", 10.0),
+        ("epoll linger=50us", 8.0),
+        ("epoll linger=100us", 7.0),
+        ("tokio", 12.0),
+    ] {
+        result.runs.push(run("few", contender, cost, 4));
+    }
+    result.comparisons = comparison::compare(&result);
+    result
+}
+
 /// An ok run that costs so much.
 pub fn run(scenario: &str, contender: &str, cpu_micros: f64, cycles: u32) -> Run {
     let cycle = |cycle: u32| Cycle {

@@ -95,15 +95,7 @@ fn a_table_too_wide_is_shown_in_parts() {
 
 #[test]
 fn a_sweep_of_linger_pairs_within_cycles() {
-    let mut result = fixture::sweep(&["--linger", "50us,100us", "--contenders", "epoll,tokio"]);
-    for (contender, cost) in [
-        ("epoll", 10.0),
-        ("epoll linger=50us", 8.0),
-        ("epoll linger=100us", 7.0),
-        ("tokio", 12.0),
-    ] {
-        result.runs.push(fixture::run("few", contender, cost, 4));
-    }
+    let mut result = fixture::sweep_of_linger();
     let tables = sweep::tables(&result);
     assert_eq!(tables[0].header, ["linger", "epoll", "tokio"]);
     assert_eq!(

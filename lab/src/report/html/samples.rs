@@ -180,21 +180,6 @@ pub fn sweep(points: usize) -> LabResult {
     result
 }
 
-/// A sweep whose points are contenders of one scenario, and where one family does not have the parameter.
-pub fn sweep_of_linger() -> LabResult {
-    let mut result = fixture::sweep(&["--linger", "50us,100us", "--contenders", "epoll,tokio"]);
-    for (contender, cost) in [
-        ("epoll", 10.0),
-        ("epoll linger=50us", 8.0),
-        ("epoll linger=100us", 7.0),
-        ("tokio", 12.0),
-    ] {
-        result.runs.push(fixture::run("few", contender, cost, 4));
-    }
-    result.comparisons = comparison::compare(&result);
-    result
-}
-
 /// The usual result with profiles; one contender has none.
 pub fn profiled() -> LabResult {
     let mut result = usual();
@@ -256,7 +241,7 @@ pub fn all() -> Vec<(&'static str, LabResult)> {
         ("silent", silent()),
         ("sweep", sweep(6)),
         ("sweep-of-one", sweep(1)),
-        ("sweep-of-linger", sweep_of_linger()),
+        ("sweep-of-linger", fixture::sweep_of_linger()),
         ("profiled", profiled()),
         ("in-two-languages", fixture::result_with_profiles()),
     ]
