@@ -3,6 +3,7 @@
 // Each test binary uses its own part of this, and all of it is test code.
 #![allow(dead_code, clippy::unwrap_used)]
 
+pub mod agreement;
 pub mod board;
 pub mod lint;
 pub mod project;

@@ -14,6 +14,13 @@ const POLL: Duration = Duration::from_secs(2);
 /// The longest that a Compose command may take which builds nothing.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(120);
 
+/// Images of the tests' own, beside those of whoever uses the lab: the variable of .env, and the name.
+pub const IMAGES: &[(&str, &str)] = &[
+    ("SERVER_IMAGE", "echolab-test-server"),
+    ("CLIENT_IMAGE", "echolab-test-client"),
+    ("GO_NET_IMAGE", "echolab-test-go-net"),
+];
+
 /// A project, from its first command to `down -v`.
 pub struct Project {
     name: String,
@@ -80,7 +87,7 @@ impl Project {
                 project.prometheus_port = port;
             }
         }
-        for (name, value) in settings {
+        for (name, value) in IMAGES.iter().chain(settings) {
             project.set(name, value);
         }
         project
