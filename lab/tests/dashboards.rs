@@ -13,10 +13,10 @@ use watching::lint::RULES;
 use watching::promql::selectors;
 use watching::rules;
 
-/// What Go's runtime exposes under the names of its official Prometheus client library. The Go contender's own tests
-/// hold that it does.
+/// What the Go contender exposes under the names of Go's official Prometheus client library.
 const GO_METRICS: &[&str] = &[
     "go_gc_duration_seconds_count",
+    "go_gc_duration_seconds_sum",
     "go_goroutines",
     "go_memstats_alloc_bytes_total",
     "go_memstats_frees_total",
@@ -100,6 +100,23 @@ fn every_metric_asked_for_exists() {
     }
     assert!(asked > 150, "only {asked} selectors were found");
     assert!(unknown.is_empty(), "\n{}", unknown.join("\n"));
+}
+
+#[test]
+fn the_go_contender_has_what_is_asked_of_go() {
+    let source = std::fs::read_to_string(root().join("contenders/go-net/goruntime.go")).unwrap();
+    let parts = ["_sum", "_count"];
+    let missing: Vec<&&str> = GO_METRICS
+        .iter()
+        .filter(|name| {
+            let part = parts.iter().find(|part| name.ends_with(*part));
+            // A summary's parts are made of its name.
+            let whole = part.map_or(**name, |part| name.strip_suffix(part).unwrap_or(name));
+            let named = |text: &str| source.contains(&format!("\"{text}\""));
+            !named(whole) || part.is_some_and(|part| !named(part))
+        })
+        .collect();
+    assert!(missing.is_empty(), "goruntime.go does not expose {missing:?}");
 }
 
 /// A metric that no dashboard shows is measured in vain, or its panel is missing.
