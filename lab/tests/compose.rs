@@ -43,13 +43,12 @@ const RUN_PATIENCE: Duration = Duration::from_secs(300);
 const RESULTS_MAX: usize = 4;
 const RESULTS_PATIENCE: Duration = Duration::from_secs(480);
 
-/// Short slices at a load that any machine bears; long enough for the rules, which look back five seconds. With bursts
-/// the client sleeps in between: one that spins is late as soon as anything else wants its core.
+/// Short slices, yet long enough for the rules, which look back five seconds; at a load that any machine bears. Closed
+/// loops with long think times come out right on a busy machine too, where an open loop's client soon sends late.
 const LOAD: &[(&str, &str)] = &[
-    ("SCENARIOS", "few"),
-    ("CONNECTIONS", "40"),
-    ("RATE", "4000"),
-    ("ARRIVALS", "burst 5ms"),
+    ("SCENARIOS", "/scenarios/original.toml"),
+    ("CONNECTIONS", "400"),
+    ("THINK_TIME", "200ms"),
     ("SLICE", "12s"),
     ("CYCLES", "2"),
     ("LAB_REPEAT", "false"),
@@ -237,25 +236,37 @@ fn a_run_and_its_dashboards() {
             };
             found.map_err(|found| *why = found).is_err()
         });
-        let unanswered = unanswered(&prometheus, &root(), MAY_BE_EMPTY);
-        if wanting.is_empty() && unanswered.is_empty() {
+        if wanting.is_empty() {
             break;
         }
         let again = attempt < RESULTS_MAX && began.elapsed() < RESULTS_PATIENCE;
-        assert!(again, "after {attempt} results: {wanting:#?} {unanswered:#?}");
-        eprintln!("result {attempt}: {wanting:#?} {unanswered:#?}");
+        assert!(again, "after {attempt} results: {wanting:#?}");
+        eprintln!("result {attempt}: {wanting:#?}");
         project.compose(&["start", "lab"]);
     }
-    servers_had(&prometheus, 40.0);
+    servers_had(&prometheus, 400.0);
 
-    // Another number in the environment is another number of connections.
-    project.set("CONNECTIONS", "60");
-    project.set("CYCLES", "1");
+    // Another number in the environment is another number of connections. It is an open loop this time: some panels
+    // show what only that has.
+    let results = project.results().len();
+    for (name, value) in [
+        ("SCENARIOS", "few"),
+        ("CONNECTIONS", "60"),
+        ("RATE", "2000"),
+        ("SLICE", "8s"),
+        ("CYCLES", "1"),
+    ] {
+        project.set(name, value);
+    }
     project.compose(&["up", "--detach", "--no-build", "lab"]);
     project.until("60 connections each", HEALTHY_PATIENCE, || {
         let all = prometheus.live("min(echolab_connections) == 60 and count(echolab_connections) == 4");
         (!all.is_empty()).then_some(())
     });
+    assert_eq!(lab_ends(&project), 0, "{}", project.compose(&["logs", "lab"]));
+    assert_eq!(project.results().len(), results + 1);
+    prometheus.end = now();
+    assert_eq!(unanswered(&prometheus, &root(), MAY_BE_EMPTY), [""; 0]);
     project.down();
     assert_eq!(project.leftovers(), "");
 }
