@@ -244,3 +244,13 @@ fn a_clash_of_the_clients_metrics_names_the_flag_that_was_given() {
     );
     assert!(!stderr.contains(" --metrics"), "{stderr}");
 }
+
+#[test]
+fn every_file_among_the_scenarios_is_one() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+    for file in content(&folder) {
+        let path = folder.join(&file);
+        let scenario = lab::scenario::Scenario::find(&path.to_string_lossy()).unwrap();
+        assert_eq!(file, format!("{}.toml", scenario.name));
+    }
+}
