@@ -62,7 +62,7 @@ const OPEN_LOAD: &[(&str, &str)] = &[
     ("CONNECTIONS", "60"),
     ("RATE", "3000"),
     ("ARRIVALS", "burst 5ms"),
-    ("SLICE", "16s"),
+    ("SLICE", "20s"),
     ("CYCLES", "1"),
 ];
 
