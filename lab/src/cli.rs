@@ -21,7 +21,7 @@ use crate::scenario::{self, Overrides, Scenario, ScenarioError};
 use flags::Common;
 
 /// `--quick`: few cycles of short slices, so that both scenarios end within half a minute.
-const QUICK_CYCLES: u32 = 6;
+const QUICK_CYCLES: u32 = 5;
 const QUICK_SLICE: Duration = Duration::from_millis(200);
 
 /// The words after `lab`.
