@@ -137,7 +137,7 @@ struct Args {
     profile_hz: OrZero,
 
     /// Let events gather for up to this long before the next wait while there are many: fewer wake-ups, later replies.
-    /// It pays from about three messages in that time; 0s for never (`epoll` and `uring` alone)
+    /// It pays from about five messages in that time; 0s for never (`epoll` and `uring` alone)
     #[arg(long, env, value_name = "DURATION", default_value = "0s", value_parser = linger)]
     linger: Duration,
 

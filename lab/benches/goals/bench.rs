@@ -8,6 +8,7 @@ use lab::comparison;
 use lab::contender::external::EXTERNALS;
 use lab::result::{Cycle, LabResult, Run};
 use lab::stats::{self, Estimate};
+use lab::verdict::Verdict;
 
 /// Seeds the intervals.
 const SEED: u64 = 1;
@@ -51,12 +52,17 @@ impl Bench {
         )
     }
 
-    /// One run of the lab with these words after `run`.
-    pub fn lab(&self, section: &str, words: &[String]) -> Result<LabResult, String> {
+    /// One run of the lab, `action` being `run` or `sweep`, with these words after it.
+    pub fn lab(&self, section: &str, action: &str, words: &[String]) -> Result<LabResult, String> {
         let output = self.folder.join(section);
+        // The lab reads its flags from the environment, too: what stands there is not what the goals are for.
+        let kept = ["PATH", "HOME", "TERM", "LANG"].map(|name| (name, std::env::var_os(name)));
+        let kept = kept.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let status = Command::new(env!("CARGO_BIN_EXE_lab"))
             .current_dir(repository())
-            .arg("run")
+            .env_clear()
+            .envs(kept)
+            .arg(action)
             .args(["--slice", "200ms", "--cycles", &self.cycles.to_string()])
             .arg("--output")
             .arg(&output)
@@ -86,22 +92,9 @@ pub fn repository() -> &'static Path {
         .expect("the crate lies in the repository")
 }
 
-/// The other Rust runtimes that are built.
-pub fn runtimes() -> Vec<&'static str> {
-    EXTERNALS
-        .iter()
-        .filter(|external| !external.name.starts_with("go-net") && external.probe().is_ok())
-        .map(|external| external.name)
-        .collect()
-}
-
-/// The words that name a variant of an engine as a contender of the user's own: the lab's program with these flags.
-pub fn variant(program: &str, name: &str, flags: &str) -> [String; 2] {
-    let flags = format!("{flags} --listen 127.0.0.1:{{port}} --metrics 127.0.0.1:{{metrics_port}}");
-    let definition = format!(
-        "name={name},command=\"{program} {flags}\",metrics=http://127.0.0.1:{{metrics_port}}/metrics"
-    );
-    ["--contender".to_owned(), definition]
+/// The servers of this repository that are built apart, whether they can run here or not.
+pub fn peers() -> impl Iterator<Item = &'static str> {
+    EXTERNALS.iter().map(|external| external.name)
 }
 
 /// A run that may be believed, or why there is none.
@@ -120,9 +113,41 @@ pub fn ok_run<'a>(result: &'a LabResult, scenario: &str, contender: &str) -> Res
     }
 }
 
+/// A run whose client may be the bottleneck: in a closed loop on few CPUs one of the two always is, and what a message
+/// costs each of them is what it costs. All else must be right with it.
+fn flat_out<'a>(result: &'a LabResult, scenario: &str, contender: &str) -> Result<&'a Run, String> {
+    match result.run(scenario, contender) {
+        Some(run)
+            if run
+                .verdicts
+                .iter()
+                .all(|verdict| matches!(verdict, Verdict::Ok | Verdict::ClientBound | Verdict::Unstable)) =>
+        {
+            Ok(run)
+        }
+        _ => ok_run(result, scenario, contender),
+    }
+}
+
+/// The ratio of two contenders' CPU per message in a closed loop, paired within cycles.
+pub fn cpu_ratio_flat_out(
+    result: &LabResult,
+    scenario: &str,
+    above: &str,
+    below: &str,
+) -> Result<Estimate, String> {
+    paired(
+        flat_out(result, scenario, above)?,
+        flat_out(result, scenario, below)?,
+    )
+}
+
 /// The ratio of two contenders' CPU per message, paired within cycles.
 pub fn cpu_ratio(result: &LabResult, scenario: &str, above: &str, below: &str) -> Result<Estimate, String> {
-    let (above, below) = (ok_run(result, scenario, above)?, ok_run(result, scenario, below)?);
+    paired(ok_run(result, scenario, above)?, ok_run(result, scenario, below)?)
+}
+
+fn paired(above: &Run, below: &Run) -> Result<Estimate, String> {
     comparison::ratio(above, below, comparison::CPU, SEED)
         .map(|(estimate, _)| estimate)
         .ok_or_else(|| "its CPU time is not known".to_owned())
@@ -130,7 +155,7 @@ pub fn cpu_ratio(result: &LabResult, scenario: &str, above: &str, below: &str) -
 
 /// The CPU per message of a contender's client over that of its server, in the same slices.
 pub fn client_over_server(result: &LabResult, scenario: &str, contender: &str) -> Result<Estimate, String> {
-    let run = ok_run(result, scenario, contender)?;
+    let run = flat_out(result, scenario, contender)?;
     let ratio =
         |cycle: &Cycle| Some(cycle.client_cpu_micros_per_message()? / cycle.server_cpu_micros_per_message()?);
     let ratios: Vec<f64> = run.cycles.iter().filter_map(ratio).collect();
