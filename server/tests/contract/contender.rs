@@ -279,11 +279,6 @@ impl Running {
         Ok(sys::child::terminate(self.pid())?)
     }
 
-    /// Whether it still runs.
-    pub fn is_alive(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_none())
-    }
-
     /// Waits until it has ended with exit code 0, at most `patience`.
     pub fn expect_orderly_end(&mut self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;

@@ -74,7 +74,7 @@ pub fn a_peer_that_never_reads_does_not_hold_a_stop(contender: &Contender) -> Re
 pub fn nobody_connects_after_a_stop(contender: &Contender) -> Result<()> {
     let mut server = contender.start(&[("--grace", "60s"), ("--send-buffer", "1")])?;
     // Holds the stop, so that there is time to try.
-    let _stuck = stuck_peer(&server)?;
+    let (mut stuck, read) = stuck_peer(&server)?;
     server.terminate()?;
     let (address, patience) = (server.echo, server.patience);
     server.poll("connections to be refused", || {
@@ -86,15 +86,18 @@ pub fn nobody_connects_after_a_stop(contender: &Contender) -> Result<()> {
             Ok(_) => Ok(false),
         }
     })?;
+    // All the time it was there for the reply under way, and still is.
+    let got = stuck.read_to_end().len();
     ensure!(
-        server.is_alive()?,
-        "it ended before its grace period was over, with a reply under way"
+        got >= read,
+        "it had read {read} bytes and gave back {got}: it ended before its grace period was over, with a reply under way"
     );
-    Ok(())
+    server.expect_orderly_end(server.patience)
 }
 
-/// A peer that sent until nothing more went out, and reads nothing; the server is left with a reply under way.
-fn stuck_peer(server: &Running) -> Result<Peer> {
+/// A peer that sent until nothing more went out, and reads nothing; the server is left with a reply under way. With it,
+/// how many bytes the server has read (1 when it does not say).
+fn stuck_peer(server: &Running) -> Result<(Peer, usize)> {
     let mut peer = Peer::connect_with_room(server, 64 << 10)?;
     let bytes = pattern(13, 32 << 20);
     let (mut sent, mut seen) = (0, None);
@@ -113,7 +116,7 @@ fn stuck_peer(server: &Running) -> Result<Peer> {
         let under_way = now.is_none_or(|(received, sent)| received > sent);
         Ok(more == 0 && under_way && before == now)
     })?;
-    Ok(peer)
+    Ok((peer, seen.map_or(1, |(received, _)| received as usize)))
 }
 
 /// Quiet peers are closed at once: then the stop is under way.
