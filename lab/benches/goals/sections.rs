@@ -46,6 +46,11 @@ pub const SECTIONS: &[Section] = &[
         about: "both scenarios, smooth: a server built without counters",
         rows: counting,
     },
+    Section {
+        name: "sampling",
+        about: "50 connections, smooth: CPU by category at 19 samples a second",
+        rows: sampling,
+    },
 ];
 
 /// The spans of the sweep.
@@ -347,6 +352,26 @@ fn counting(bench: &Bench) -> Result<Vec<Row>, String> {
     let result = bench.lab("counting", "run", &all)?;
     let row = |scenario| ratio(&result, scenario, "counted", "uncounted", Goal::AtMost(1.01));
     Ok(vec![row("few"), row("many")])
+}
+
+fn sampling(bench: &Bench) -> Result<Vec<Row>, String> {
+    let rate = bench.rate.to_string();
+    let mut all = words(&["--scenario", "few", "--rate", &rate, "--arrivals", "smooth"]);
+    all.extend(words(&["--contenders", "own", "--baseline", "plain"]));
+    for (name, hertz) in [("plain", 0), ("sampled", 19), ("sampled-997", 997)] {
+        let program = env!("CARGO_BIN_EXE_lab");
+        all.push("--contender".to_owned());
+        all.push(format!(
+            "name={name},command=\"{program} server --engine epoll --listen 127.0.0.1:{{port}} --metrics \
+             127.0.0.1:{{metrics_port}} --profile-hz {hertz}\",metrics=http://127.0.0.1:{{metrics_port}}/metrics"
+        ));
+    }
+    let result = bench.lab("sampling", "run", &all)?;
+    Ok(vec![
+        ratio(&result, "few", "sampled", "plain", Goal::AtMost(1.005)),
+        // Fifty times as much of it, to see what there is to see.
+        ratio(&result, "few", "sampled-997", "plain", Goal::None),
+    ])
 }
 
 fn kept(bench: &Bench, program: &str, name: &str) -> Result<String, String> {
