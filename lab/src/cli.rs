@@ -20,9 +20,9 @@ use crate::contender::{self, Contender};
 use crate::scenario::{self, Overrides, Scenario, ScenarioError};
 use flags::Common;
 
-/// `--quick`: few cycles of short slices, so that both scenarios end within half a minute.
-const QUICK_CYCLES: u32 = 5;
-const QUICK_SLICE: Duration = Duration::from_millis(200);
+/// `--quick`: as few cycles as give an interval, of short slices, so that both scenarios end within half a minute.
+const QUICK_CYCLES: u32 = crate::stats::INTERVAL_VALUES_MIN as u32;
+const QUICK_SLICE: Duration = Duration::from_millis(150);
 
 /// The words after `lab`.
 #[derive(Debug, Parser)]

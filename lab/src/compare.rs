@@ -67,6 +67,8 @@ pub struct Contender<'a> {
     pub name: &'a str,
     /// Why its runs are not to be compared, if so.
     pub obstacle: Option<String>,
+    /// Cycles of the run that has fewer.
+    pub cycles: usize,
     /// One for each of [`FIGURES`].
     pub figures: Vec<Figure>,
 }
@@ -95,7 +97,7 @@ pub enum Finding {
     Less,
     /// It rose.
     More,
-    /// How far chance goes is not known: measured once a run, or in one cycle.
+    /// How far chance goes is not known: measured once a run, or in too few cycles.
     NoInterval,
 }
 
@@ -254,6 +256,7 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, 
     let figures = FIGURES.map(figure).into();
     Contender {
         name: &before.contender,
+        cycles: before.cycles.len().min(after.cycles.len()),
         figures,
         obstacle,
     }

@@ -207,10 +207,11 @@ mod tests {
 
     #[test]
     fn ratios_are_formed_within_a_cycle() {
-        // The machine slows down by half; the pairs do not notice.
-        let (fast, slow) = (run(&[10.0, 15.0, 20.0]), run(&[20.0, 30.0, 40.0]));
+        // The machine slows down to half; the pairs do not notice.
+        let cpu_micros = [10.0, 12.0, 14.0, 16.0, 18.0, 20.0];
+        let (fast, slow) = (run(&cpu_micros), run(&cpu_micros.map(|micros| 2.0 * micros)));
         let (estimate, cycles) = ratio(&slow, &fast, CPU, 1).unwrap();
-        assert_eq!((estimate.median, cycles), (2.0, 3));
+        assert_eq!((estimate.median, cycles), (2.0, 6));
         assert_eq!(estimate.interval, Some((2.0, 2.0)));
     }
 

@@ -282,9 +282,9 @@ pub struct Comparison {
     pub contender: String,
     /// The ratio; above 1 the contender's figure is the larger.
     pub ratio: f64,
-    /// Lower end of the interval; null when there is one value alone.
+    /// Lower end of the interval; null when it is measured once a run, or in fewer than 6 cycles.
     pub low: Option<f64>,
-    /// Upper end of the interval; null when there is one value alone.
+    /// Upper end of the interval; null when it is measured once a run, or in fewer than 6 cycles.
     pub high: Option<f64>,
     /// Cycles that both took part in; 0 for a figure that is measured once a run.
     pub cycles: usize,

@@ -87,7 +87,7 @@ fn before_and_after(folder: &Path) -> (PathBuf, PathBuf) {
         "200",
         "--no-pin",
     ];
-    let short = ["--slice", "60ms", "--cycles", "4", "--contenders", "epoll,tokio"];
+    let short = ["--slice", "60ms", "--cycles", "6", "--contenders", "epoll,tokio"];
     let output = lab(folder, &[&flags[..], &short].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let before = folder.join("results/latest/result.json");

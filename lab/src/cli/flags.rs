@@ -120,7 +120,7 @@ pub struct Common {
     /// How long a slice is [default: the scenario's, 250ms]
     #[arg(long, env, value_parser = humantime::parse_duration, value_name = "DURATION")]
     pub(super) slice: Option<Duration>,
-    /// Slices of each contender [default: the scenario's, 40]
+    /// Slices of each contender; fewer than 6 have no interval [default: the scenario's, 40]
     #[arg(long, env, value_name = "N")]
     pub(super) cycles: Option<u32>,
     /// Arrivals in open loops: smooth, poisson, or 'burst 1ms' [default: the scenario's]

@@ -56,6 +56,9 @@ fn quick_is_short_but_what_is_said_stands() {
     let quick = config(&["--quick"]).unwrap();
     assert!(quick.scenarios.iter().all(|s| s.cycles == QUICK_CYCLES));
     assert_eq!(quick.scenarios[1].connections, 10_000);
+    let five = config(&["--quick", "--contenders", "epoll,tokio,threads,epoll,tokio"]).unwrap();
+    let planned = crate::runner::estimate(&five);
+    assert!(planned < Duration::from_secs(30), "{planned:?}");
     let said = config(&["--quick", "--cycles", "9", "--slice", "1s"]).unwrap();
     assert_eq!(said.scenarios[0].cycles, 9);
     assert_eq!(said.scenarios[0].slice(), Duration::from_secs(1));

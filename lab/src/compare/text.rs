@@ -7,7 +7,7 @@ use super::{Compared, Contender, Figure, Finding, Scenario};
 use crate::comparison;
 use crate::report::figures::{count, decimal, mebibytes, missing, or_missing, significant};
 use crate::report::{markdown, terminal};
-use crate::stats::Estimate;
+use crate::stats::{self, Estimate};
 
 /// Columns that hold names.
 const NAMES: usize = 2;
@@ -160,7 +160,10 @@ fn answer(compared: &Compared<'_>, contender: &Contender<'_>) -> String {
         Finding::NotShown => format!("{who}{to} no difference shown"),
         Finding::Less => format!("{who}{to} takes less"),
         Finding::More => format!("{who}{to} takes more"),
-        Finding::NoInterval => format!("{who}{to} in one cycle, so chance is not excluded"),
+        Finding::NoInterval => format!(
+            "{who}{to} {}, so chance is not excluded",
+            stats::too_few(contender.cycles)
+        ),
     };
     let doubt = match compared.baseline {
         Some(baseline) if !differ && figure.gone_relatively() => {

@@ -21,7 +21,7 @@ pub fn result() -> LabResult {
         "--contenders",
         "epoll,tokio,threads",
         "--cycles",
-        "4",
+        "8",
         "--server-cpus",
         "0",
         "--client-cpus",
@@ -48,8 +48,8 @@ pub fn result() -> LabResult {
             why: "this machine allows 100 threads: raise kernel.threads-max".to_owned(),
         }],
         runs: vec![
-            run("few", "epoll", 10.0, 4),
-            run("few", "tokio", 12.5, 4),
+            run("few", "epoll", 10.0, 8),
+            run("few", "tokio", 12.5, 8),
             with(
                 run("few", "threads", 20.0, 2),
                 Verdict::ServerDied,
@@ -207,7 +207,7 @@ pub fn sweep_of_linger() -> LabResult {
         ("epoll linger=100us", 7.0),
         ("tokio", 12.0),
     ] {
-        result.runs.push(run("few", contender, cost, 4));
+        result.runs.push(run("few", contender, cost, 8));
     }
     result.comparisons = comparison::compare(&result);
     result

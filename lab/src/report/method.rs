@@ -4,6 +4,7 @@ use super::figures::{mebibytes, or_missing};
 use crate::config::Config;
 use crate::machine::Machine;
 use crate::result::LabResult;
+use crate::stats::INTERVAL_VALUES_MIN;
 
 /// The columns of the clients' table.
 pub const CLIENT_COLUMNS: [&str; 5] = [
@@ -42,7 +43,7 @@ pub fn method(config: &Config) -> String {
          an order that rotates from cycle to cycle, all at the same offered rate. Figures are medians over cycles; \
          quantiles come from the sum of all cycles' histograms; response time counts from when a request was due. CPU is \
          the server's user and system time over slice and drain. A ratio is formed within each cycle; shown is the \
-         median over cycles with a 95 % interval from a bootstrap (seed {}). A run that is not ok is left out of ratios. \
+         median over cycles with a 95 % interval from a bootstrap (seed {}); fewer than {INTERVAL_VALUES_MIN} cycles have none. A run that is not ok is left out of ratios. \
          Capacity is what a closed loop without think \
          time reached before the measurement. Wake-ups are voluntary context switches of the server. The user share is \
          in the kernel's ticks, so coarse. Every reply was checked byte by byte.",

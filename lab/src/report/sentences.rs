@@ -7,6 +7,7 @@ use crate::comparison;
 use crate::config::CpuPlan;
 use crate::result::{Comparison, LabResult, Run};
 use crate::scenario::Scenario;
+use crate::stats;
 use crate::verdict::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
 
 /// What was asked of the contenders.
@@ -101,8 +102,12 @@ fn told_apart(others: &[&Comparison], same_rate: bool) -> Option<String> {
     for (who, ratio) in rest {
         let _ = write!(text, ", {who} {ratio}");
     }
-    if others.iter().any(|other| other.low.is_none()) {
-        text.push_str(" (one cycle: how far chance goes is not known)");
+    if let Some(unsure) = others.iter().find(|other| other.low.is_none()) {
+        let _ = write!(
+            text,
+            ": {}, so how far chance goes is not known",
+            stats::too_few(unsure.cycles)
+        );
     }
     Some(text)
 }

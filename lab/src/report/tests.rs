@@ -43,12 +43,12 @@ fn sweep_of_connections() -> LabResult {
     let mut result = fixture::sweep(&["--connections", "50,500,10000", "--contenders", "engines"]);
     for (connections, cost) in [(50, 10.0), (500, 11.0), (10_000, 14.0)] {
         let scenario = format!("few connections={connections}");
-        result.runs.push(fixture::run(&scenario, "epoll", cost, 4));
-        result.runs.push(fixture::run(&scenario, "tokio", cost * 1.25, 4));
+        result.runs.push(fixture::run(&scenario, "epoll", cost, 8));
+        result.runs.push(fixture::run(&scenario, "tokio", cost * 1.25, 8));
         if connections < 10_000 {
             result
                 .runs
-                .push(fixture::run(&scenario, "threads", cost * 2.0, 4));
+                .push(fixture::run(&scenario, "threads", cost * 2.0, 8));
         }
     }
     result.runs[4].verdicts = vec![crate::verdict::Verdict::RateMissed];

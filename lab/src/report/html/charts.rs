@@ -142,8 +142,9 @@ impl Charts<'_> {
         let caption = if spread {
             "A bar is the median over cycles, its whisker the 95 % interval, and each dot one cycle: the wider they lie, the noisier \
              the machine. A hollow dot lies beyond the right edge."
+                .to_owned()
         } else {
-            "There was one cycle alone: how far chance goes is not known."
+            self.without_interval()
         };
         let rows = self.runs().map(|run| {
             let dots = cycles(run);
@@ -167,9 +168,18 @@ impl Charts<'_> {
         self.chart(
             "cpu",
             title,
-            caption,
-            bars::draw(&bars, &[], &id, title, caption),
+            &caption,
+            bars::draw(&bars, &[], &id, title, &caption),
             table,
+        )
+    }
+
+    /// What stands below a chart whose figures have no interval.
+    fn without_interval(&self) -> String {
+        let most = self.runs().map(|run| run.cycles.len()).max().unwrap_or(0);
+        format!(
+            "Each dot is one cycle; there are {}, so how far chance goes is not known.",
+            stats::too_few(most)
         )
     }
 
@@ -210,8 +220,9 @@ impl Charts<'_> {
         let caption = if intervals.count() > 0 {
             "Ratios are formed within each cycle. The sign is their median, the whisker its 95 % interval, each dot one cycle; the \
              thick line is 1. A hollow dot lies beyond the edge. Where the interval holds 1, the two cannot be told apart."
+                .to_owned()
         } else {
-            "There was one cycle alone: how far chance goes is not known. The thick line is 1."
+            format!("{} The thick line is 1.", self.without_interval())
         };
         let rows = ratios.iter().map(|row| {
             let interval = row.ratio.as_ref().and_then(|ratio| ratio.interval);
@@ -227,8 +238,8 @@ impl Charts<'_> {
             &["contender", "ratio", "95 % interval", "pairs"],
             rows.collect(),
         );
-        let svg = forest::draw(&ratios, &self.chart_id(name), &title, caption);
-        self.chart(name, &title, caption, svg, table)
+        let svg = forest::draw(&ratios, &self.chart_id(name), &title, &caption);
+        self.chart(name, &title, &caption, svg, table)
     }
 
     fn capacity(&self) -> Option<Chart> {
