@@ -23,8 +23,10 @@ pub const FIGURES: [&str; 7] = [
     comparison::WAKE_UPS,
 ];
 
-/// Offered rates that differ by less are the same load.
-const RATE_SHARE_MAX: f64 = 0.01;
+/// Offered rates that differ by no more are the same load. A server's CPU time in a second does not fall when the rate
+/// rises, so a message's cost falls at most in proportion: by at most this share, and by a fraction of it in practice,
+/// where every message has work of its own. Two runs seldom settle less.
+const RATE_SHARE_MAX: f64 = 0.02;
 
 /// A result after another.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,6 +112,23 @@ impl Finding {
             Some((_, high)) if high < 1.0 => Finding::Less,
             Some(_) => Finding::NotShown,
         }
+    }
+}
+
+impl Compared<'_> {
+    /// Why a ratio of one contender to itself, without a baseline, would be that of two machines; `None` on the same.
+    pub fn another_machine(&self) -> Option<String> {
+        let fields: Vec<_> = self.machine.iter().map(|change| &*change.field).collect();
+        (!fields.is_empty()).then(|| format!("the machines differ ({})", fields.join(", ")))
+    }
+
+    /// Which result is that of a run that was stopped before its end.
+    pub fn stopped(&self) -> Vec<String> {
+        [("before", self.before), ("after", self.after)]
+            .into_iter()
+            .filter(|(_, result)| !result.complete)
+            .map(|(when, _)| format!("the result {when} is that of a run that was stopped before its end"))
+            .collect()
     }
 }
 

@@ -78,7 +78,9 @@ pub struct SweepArgs {
 #[command(
     after_help = "A rule of --fail-if reads as after over before: `few: epoll cpu_micros_per_message > 1.05` fails when a message \
     costs epoll over 5 % more after than before. `few: tokio/epoll cpu_micros_per_message > 1.05` asks for the ratio of the \
-    two, after over before, in which a machine's drift cancels. What chance explains (the interval holds 1) counts as 1."
+    two, after over before, in which a machine's drift cancels. What chance explains (the interval holds 1) counts as 1. What cannot be decided \
+    fails: a run that is not ok or was stopped, two machines without a baseline, two loads. Give both runs the same --rate: \
+    rates over 2 % apart are two loads, and `auto` measures it anew each time."
 )]
 pub struct CompareArgs {
     /// A result.json, or the folder that holds it: before

@@ -2,9 +2,10 @@
 //!
 //! `epoll cpu_micros_per_message > 1.05` asks for epoll's figure after over that before; `tokio/epoll … > 1.05` for
 //! the ratio of tokio to epoll after over the same ratio before. No difference shown counts as 1: what chance explains
-//! fails no change, and proves no improvement either.
+//! fails no change, and proves no improvement either. What the tables refuse to say, no rule decides: figures of two
+//! machines without a baseline, of two loads, and of a run that was stopped.
 
-use super::{Compared, Finding};
+use super::{Compared, Finding, Scenario};
 use crate::comparison;
 use crate::fail_if::{self, Rule};
 
@@ -16,7 +17,7 @@ pub fn violations(rule: &Rule, compared: &Compared<'_>, seed: u64) -> Vec<String
     let mut asked = false;
     for scenario in compared.scenarios.iter().filter(|scenario| meant(scenario.name)) {
         asked = true;
-        match ratio(rule, compared, scenario.name, seed) {
+        match ratio(rule, compared, scenario, seed) {
             Err(why) => violations.push(format!("`{rule}` cannot be decided in {}: {why}", scenario.name)),
             Ok((ratio, shown)) => {
                 if rule.operator.holds(ratio, rule.bound) {
@@ -37,7 +38,25 @@ pub fn violations(rule: &Rule, compared: &Compared<'_>, seed: u64) -> Vec<String
 }
 
 /// The ratio that counts, and it in words.
-fn ratio(rule: &Rule, compared: &Compared<'_>, scenario: &str, seed: u64) -> Result<(f64, String), String> {
+fn ratio(
+    rule: &Rule,
+    compared: &Compared<'_>,
+    scenario: &Scenario<'_>,
+    seed: u64,
+) -> Result<(f64, String), String> {
+    let refusals = compared.stopped().into_iter().chain(scenario.unequal.clone());
+    if let Some(why) = refusals.reduce(|first, second| format!("{first}; {second}")) {
+        return Err(why);
+    }
+    if rule.baseline.is_none()
+        && let Some(why) = compared.another_machine()
+    {
+        return Err(format!(
+            "{why}; name a baseline, as in `{}/BASELINE`, or measure both on the same machine",
+            rule.contender
+        ));
+    }
+    let scenario = scenario.name;
     let runs = |contender: &str| {
         let before = fail_if::believable(compared.before, scenario, contender);
         let after = fail_if::believable(compared.after, scenario, contender);

@@ -148,15 +148,98 @@ fn what_one_side_lacks_is_said() {
 fn another_load_is_said() {
     let (before, mut after) = (result(), result());
     after.config.scenarios[0].connections = 60;
-    for run in &mut after.runs {
-        run.offered_per_second = Some(25_000.0);
-    }
+    offer(&mut after, 25_000.0);
     let unequal = &compare(&before, &after, 1).scenarios[0].unequal;
     assert!(
         unequal[0].contains("20000") && unequal[0].contains("25000"),
         "{unequal:?}"
     );
     assert!(unequal[1].contains("connections"), "{unequal:?}");
+}
+
+/// Rules that hold, would hold, and ask for what does not depend on the load: none is decided, and no words find anything.
+#[test]
+fn another_load_is_not_compared_and_decides_no_rule() {
+    type Change = fn(&mut LabResult);
+    let changes: [(Change, &str); 4] = [
+        (|after| after.config.scenarios[0].connections = 60, "connections"),
+        (|after| after.config.scenarios[0].message_bytes = 60, "message bytes"),
+        (|after| offer(after, 20_000.0 * 1.021), "20420 after"),
+        (|after| offer(after, 20_000.0 * 0.979), "19580 after"),
+    ];
+    for (change, named) in changes {
+        let (before, mut after) = (result(), with_cpu(result(), "tokio", 2.0));
+        change(&mut after);
+        let text = terminal(&compare(&before, &after, 1));
+        let few = &text[..text.find("\nmany\n").unwrap()];
+        assert!(few.contains("few, CPU per message: not comparable") && few.contains(named), "{few}");
+        assert!(!few.contains("takes"), "{few}");
+        assert!(few.lines().all(|line| !line.trim_end().ends_with(" more")), "{few}");
+        for rule in [
+            "few: tokio cpu_micros_per_message > 1.05",
+            "few: tokio cpu_micros_per_message > 9",
+            "few: tokio/epoll cpu_micros_per_message > 9",
+            "few: tokio resident_bytes > 9",
+        ] {
+            let found = failures(rule, &before, &after);
+            assert!(
+                found.len() == 1 && found[0].contains("cannot be decided in few") && found[0].contains(named),
+                "{rule}: {found:?}"
+            );
+        }
+    }
+}
+
+fn offer(result: &mut LabResult, rate: f64) {
+    for run in &mut result.runs {
+        run.offered_per_second = Some(rate);
+    }
+}
+
+#[test]
+fn nearly_the_same_rate_is_the_same_load() {
+    let (before, mut after) = (result(), with_cpu(result(), "tokio", 1.2));
+    offer(&mut after, 20_000.0 * 1.019);
+    assert!(compare(&before, &after, 1).scenarios[0].unequal.is_empty());
+    let found = failures("few: tokio cpu_micros_per_message > 1.05", &before, &after);
+    assert!(found[0].contains("holds in few"), "{found:?}");
+}
+
+#[test]
+fn another_machine_decides_no_rule_without_a_baseline() {
+    let (before, mut after) = (result(), with_cpu(result(), "tokio", 1.2));
+    after.machine.cpu_model = Some("Other CPU".to_owned());
+    for rule in [
+        "few: tokio cpu_micros_per_message > 1.05",
+        "few: tokio cpu_micros_per_message > 9",
+    ] {
+        let found = failures(rule, &before, &after);
+        assert!(
+            found.len() == 1 && found[0].contains("cannot be decided") && found[0].contains("cpu_model"),
+            "{rule}: {found:?}"
+        );
+    }
+    let found = failures("few: tokio/epoll cpu_micros_per_message > 1.05", &before, &after);
+    assert!(found[0].contains("holds in few"), "{found:?}");
+    assert!(failures("few: tokio/epoll cpu_micros_per_message > 1.3", &before, &after).is_empty());
+}
+
+#[test]
+fn a_stopped_run_decides_no_rule() {
+    for (complete_before, complete_after, named) in [(false, true, "before"), (true, false, "after")] {
+        let (mut before, mut after) = (result(), result());
+        (before.complete, after.complete) = (complete_before, complete_after);
+        for rule in [
+            "few: tokio cpu_micros_per_message > 9",
+            "few: tokio/epoll cpu_micros_per_message > 9",
+        ] {
+            let found = failures(rule, &before, &after);
+            assert!(
+                found.len() == 1 && found[0].contains(&format!("the result {named} is that of a run")),
+                "{rule}: {found:?}"
+            );
+        }
+    }
 }
 
 #[test]

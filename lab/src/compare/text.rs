@@ -84,26 +84,17 @@ pub fn ratio(estimate: Estimate) -> String {
 /// Warnings first, then what is compared, then the answers.
 fn opening(compared: &Compared<'_>) -> Vec<String> {
     let mut opening = Vec::new();
-    if !compared.machine.is_empty() {
-        let fields: Vec<_> = compared.machine.iter().map(|change| &*change.field).collect();
+    if let Some(differ) = compared.another_machine() {
         let remedy = match compared.baseline {
             Some(baseline) => format!(
                 "Absolute figures are those of two machines; what compares are ratios to {baseline}, which the words below go by."
             ),
             None => "The two results have no baseline in common, so nothing tells the machines' difference from the contenders'.".to_owned(),
         };
-        opening.push(format!(
-            "WARNING: the machines differ ({}). {remedy}",
-            fields.join(", ")
-        ));
+        opening.push(format!("WARNING: {differ}. {remedy}"));
     }
-    for (when, result) in [("before", compared.before), ("after", compared.after)] {
-        if !result.complete {
-            opening.push(format!(
-                "WARNING: the result {when} is that of a run that was stopped before its end."
-            ));
-        }
-    }
+    let stopped = compared.stopped().into_iter();
+    opening.extend(stopped.map(|what| format!("WARNING: {what}.")));
     let described = |result: &crate::result::LabResult| {
         format!(
             "{} ({}, lab {})",
@@ -116,6 +107,14 @@ fn opening(compared: &Compared<'_>) -> Vec<String> {
         described(compared.after)
     ));
     for scenario in &compared.scenarios {
+        if !scenario.unequal.is_empty() {
+            opening.push(format!(
+                "{}, CPU per message: not comparable, because {}.",
+                scenario.name,
+                scenario.unequal.join("; ")
+            ));
+            continue;
+        }
         let answers: Vec<_> = scenario
             .contenders
             .iter()
@@ -215,7 +214,11 @@ fn rows(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<Vec<String>> {
             if compared.baseline.is_some() {
                 row.push(or_missing(figure.relative, ratio));
             }
-            row.push(finding(compared, contender, figure));
+            row.push(if scenario.unequal.is_empty() {
+                finding(compared, contender, figure)
+            } else {
+                "not comparable".to_owned()
+            });
             rows.push(row);
         }
     }
@@ -259,7 +262,7 @@ fn remarks(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<String> {
     let mut remarks: Vec<String> = scenario
         .unequal
         .iter()
-        .map(|what| format!("Not the same load: {what}."))
+        .map(|what| format!("Not comparable, because it is not the same load: {what}."))
         .collect();
     for contender in &scenario.contenders {
         if let Some(obstacle) = &contender.obstacle {
@@ -268,7 +271,7 @@ fn remarks(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<String> {
                 contender.name
             ));
         }
-        if let Some(baseline) = compared.baseline {
+        if let Some(baseline) = compared.baseline.filter(|_| scenario.unequal.is_empty()) {
             let gone: Vec<_> = contender
                 .figures
                 .iter()
