@@ -37,7 +37,7 @@ pub struct Compared<'a> {
     pub after: &'a LabResult,
     /// What differs between the machines. Not empty: absolute figures are those of two machines.
     pub machine: Vec<Change>,
-    /// What differs in what was busy on the machines, which is no other machine.
+    /// What differs in how busy the machines were and in what was allowed there, which is no other machine.
     pub circumstances: Vec<Change>,
     /// What differs in what was asked for.
     pub config: Vec<Change>,

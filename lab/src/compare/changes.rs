@@ -10,8 +10,21 @@ use crate::machine::Machine;
 
 /// Fields of a configuration that say where results and metrics go or what happens with a result, not what is measured.
 const NOT_MEASURED: [&str; 5] = ["output", "metrics", "client_metrics", "fail_if", "repeat"];
-/// Fields of a machine that say how busy it was, not which one it is.
-const CIRCUMSTANCES: [&str; 1] = ["load_average"];
+/// Fields of a machine that say how busy it was, or what a shell or an administrator allowed there, not which one it is.
+const CIRCUMSTANCES: [&str; 5] = [
+    "load_average",
+    "nofile_limit",
+    "threads_limit",
+    "mappings_limit",
+    "port_range",
+];
+/// Fields of a machine that older labs did not read, and that some machines do not have: unknown is no difference.
+const UNKNOWN_IS_EQUAL: [&str; 1] = ["identity"];
+/// Memory sizes that differ by less are those of one machine: its kernel keeps a little more or less for itself from boot
+/// to boot, and modules come in other sizes.
+const MEMORY_SHARE_MAX: f64 = 0.01;
+/// What stands for a side that lacks a field.
+const NONE: &str = "none";
 
 /// A field that differs. A side that lacks it says `none`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,11 +44,22 @@ pub fn of_config(before: &Config, after: &Config) -> Vec<Change> {
     changes
 }
 
-/// What differs between two machines, and in what they were doing.
+/// What differs between two machines, and in their circumstances.
 pub fn of_machine(before: &Machine, after: &Machine) -> (Vec<Change>, Vec<Change>) {
+    let same_memory = before
+        .memory_bytes
+        .zip(after.memory_bytes)
+        .is_some_and(|(before, after)| before.abs_diff(after) as f64 <= MEMORY_SHARE_MAX * before as f64);
+    let unknown = |change: &Change| {
+        UNKNOWN_IS_EQUAL.contains(&root(&change.field)) && (change.before == NONE || change.after == NONE)
+    };
     between(before, after)
         .into_iter()
-        .partition(|change| !CIRCUMSTANCES.contains(&root(&change.field)))
+        .filter(|change| !unknown(change))
+        .partition(|change| match root(&change.field) {
+            "memory_bytes" => !same_memory,
+            field => !CIRCUMSTANCES.contains(&field),
+        })
 }
 
 fn root(field: &str) -> &str {
@@ -56,7 +80,7 @@ fn between<T: Serialize>(before: &T, after: &T) -> Vec<Change> {
     names.sort_unstable();
     names.dedup();
     let shown =
-        |fields: &BTreeMap<String, String>, name| fields.get(name).map_or("none", String::as_str).to_owned();
+        |fields: &BTreeMap<String, String>, name| fields.get(name).map_or(NONE, String::as_str).to_owned();
     names
         .into_iter()
         .filter(|name| before.get(*name) != after.get(*name))
@@ -139,6 +163,37 @@ mod tests {
                 "workers 1 7",
             ]
         );
+    }
+
+    #[test]
+    fn two_machines_of_one_kind_are_two() {
+        let before = fixture::result().machine;
+        let mut after = before.clone();
+        after.identity = Some("0123456789abcdef".to_owned());
+        let (machine, _) = of_machine(&before, &after);
+        assert_eq!((machine.len(), &*machine[0].field), (1, "identity"));
+        // What an older lab did not read tells nothing.
+        after.identity = None;
+        assert_eq!(of_machine(&before, &after), (vec![], vec![]));
+        assert_eq!(of_machine(&after, &before), (vec![], vec![]));
+    }
+
+    #[test]
+    fn limits_and_a_little_memory_make_no_other_machine() {
+        let before = fixture::result().machine;
+        let bytes = before.memory_bytes.unwrap();
+        let mut after = before.clone();
+        after.nofile_limit = Some(1_024);
+        after.threads_limit = Some(7);
+        after.mappings_limit = None;
+        after.port_range = Some((1_024, 65_535));
+        after.memory_bytes = Some(bytes - 48 * 1_024);
+        let (machine, circumstances) = of_machine(&before, &after);
+        assert_eq!(machine, []);
+        let fields: Vec<_> = circumstances.iter().map(|change| &*change.field).collect();
+        assert_eq!(fields, ["memory_bytes", "nofile_limit", "port_range", "threads_limit"]);
+        after.memory_bytes = Some(bytes / 2);
+        assert_eq!(of_machine(&before, &after).0[0].field, "memory_bytes");
     }
 
     #[test]

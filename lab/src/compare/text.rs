@@ -177,10 +177,7 @@ fn answer(compared: &Compared<'_>, contender: &Contender<'_>) -> String {
 fn changes<'a>(compared: &'a Compared<'_>) -> Vec<(&'static str, &'a [Change])> {
     let all = [
         ("Changes of the machine", &compared.machine[..]),
-        (
-            "Changes of what else the machine did",
-            &compared.circumstances[..],
-        ),
+        ("Changes of circumstances", &compared.circumstances[..]),
         ("Changes of the configuration", &compared.config[..]),
     ];
     all.into_iter()

@@ -181,6 +181,7 @@ fn with(mut run: Run, verdict: Verdict, reason: &str) -> Run {
 
 fn machine() -> Machine {
     Machine {
+        identity: Some("00c0ffee00c0ffee".to_owned()),
         cpu_model: Some("Example CPU".to_owned()),
         cpus: 2,
         cpus_allowed: Some("0-1".to_owned()),

@@ -66,6 +66,7 @@ pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
         .map(|(name, state)| format!("{name}: {state}"))
         .collect();
     vec![
+        ("machine", text(&machine.identity)),
         ("CPU", text(&machine.cpu_model)),
         (
             "CPUs (those that the lab may use)",
