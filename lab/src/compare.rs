@@ -108,9 +108,9 @@ impl Finding {
     pub fn of(ratio: Estimate) -> Finding {
         match ratio.interval {
             None => Finding::NoInterval,
+            Some(_) if ratio.holds_one() => Finding::NotShown,
             Some((low, _)) if low > 1.0 => Finding::More,
-            Some((_, high)) if high < 1.0 => Finding::Less,
-            Some(_) => Finding::NotShown,
+            Some(_) => Finding::Less,
         }
     }
 }

@@ -143,31 +143,43 @@ impl<'de> Deserialize<'de> for Rule {
 }
 
 /// What a rule says of a result: one line for each scenario in which it holds or cannot be decided. Empty when the
-/// lab passes. A rule that cannot be decided fails: silence must not look like success.
+/// lab passes. A ratio whose interval holds 1 counts as 1: chance fails no rule and proves nothing. A rule that cannot be decided fails: silence must not look like success.
 pub fn violations(rule: &Rule, result: &LabResult) -> Vec<String> {
     let scenarios = result.config.scenarios.iter().map(|scenario| &scenario.name);
     scenarios
         .filter(|name| rule.scenario.as_ref().is_none_or(|wanted| wanted == *name))
         .filter_map(|scenario| match figure(rule, result, scenario) {
-            Ok(value) => rule
+            Ok((value, shown)) => rule
                 .operator
                 .holds(value, rule.bound)
-                .then(|| format!("`{rule}` holds in {scenario}: it is {value:.4}")),
+                .then(|| format!("`{rule}` holds in {scenario}: {shown}")),
             Err(why) => Some(format!("`{rule}` cannot be decided in {scenario}: {why}")),
         })
         .collect()
 }
 
-fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<f64, String> {
+/// The figure that counts, and it in words.
+fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<(f64, String), String> {
     let run = believable(result, scenario, &rule.contender)?;
     let missing = || format!("{} is not known", rule.metric);
     match &rule.baseline {
-        None => comparison::value(run, &rule.metric).ok_or_else(missing),
+        None => {
+            let value = comparison::value(run, &rule.metric).ok_or_else(missing)?;
+            Ok((value, format!("it is {value:.4}")))
+        }
         Some(baseline) => {
             let baseline = believable(result, scenario, baseline)?;
-            comparison::ratio(run, baseline, &rule.metric, result.config.seed)
-                .map(|(estimate, _)| estimate.median)
-                .ok_or_else(missing)
+            let (estimate, _) = comparison::ratio(run, baseline, &rule.metric, result.config.seed)
+                .ok_or_else(missing)?;
+            let ratio = estimate.median;
+            let shown = match estimate.interval {
+                Some((low, high)) if estimate.holds_one() => {
+                    format!("no difference is shown ({ratio:.4} [{low:.4}, {high:.4}]), which counts as 1")
+                }
+                Some((low, high)) => format!("it is {ratio:.4} [{low:.4}, {high:.4}]"),
+                None => format!("it is {ratio:.4}"),
+            };
+            Ok((estimate.decisive(), shown))
         }
     }
 }
@@ -241,7 +253,40 @@ mod tests {
                 Some(part) => assert!(found.len() == 1 && found[0].contains(part), "{text}: {found:?}"),
             }
         }
+        // A ratio that was found is shown with its interval.
+        let found = violations(
+            &"few: tokio/epoll cpu_micros_per_message > 1.1".parse().unwrap(),
+            &result,
+        );
+        assert!(found[0].ends_with("it is 1.2500 [1.2500, 1.2500]"), "{found:?}");
         let everywhere = "tokio/epoll cpu_micros_per_message > 1.1".parse().unwrap();
         assert_eq!(violations(&everywhere, &result).len(), 2);
+    }
+
+    #[test]
+    fn chance_fails_no_rule() {
+        let mut result = fixture::result();
+        // A typical cycle costs tokio 6 % more than epoll, but the cycles are spread far wider than that.
+        let spread = [0.80, 0.85, 0.90, 1.05, 1.07, 1.20, 1.30, 1.40];
+        let base = result.runs[0].cycles.clone();
+        for ((cycle, base), ratio) in result.runs[1].cycles.iter_mut().zip(base).zip(spread) {
+            cycle.server_cpu_seconds = base.server_cpu_seconds.map(|seconds| ratio * seconds);
+        }
+        for (rule, holds) in [
+            ("few: tokio/epoll cpu_micros_per_message > 1.05", false),
+            ("few: tokio/epoll cpu_micros_per_message > 0.999", true),
+            ("few: tokio/epoll cpu_micros_per_message >= 1", true),
+            ("few: tokio/epoll cpu_micros_per_message < 1", false),
+        ] {
+            let found = violations(&rule.parse().unwrap(), &result);
+            assert_eq!(!found.is_empty(), holds, "{rule}: {found:?}");
+            assert!(found.iter().all(|line| line.contains("no difference is shown (1.06")), "{found:?}");
+        }
+        // Too few cycles for an interval: the ratio itself counts.
+        for run in &mut result.runs {
+            run.cycles.truncate(5);
+        }
+        let rule = "few: tokio/epoll cpu_micros_per_message < 0.95".parse().unwrap();
+        assert!(violations(&rule, &result)[0].ends_with("it is 0.9000"));
     }
 }

@@ -16,6 +16,19 @@ pub struct Estimate {
     pub interval: Option<(f64, f64)>,
 }
 
+impl Estimate {
+    /// Whether chance explains that a ratio is not 1: its interval holds 1. False without an interval.
+    pub fn holds_one(&self) -> bool {
+        self.interval.is_some_and(|(low, high)| low <= 1.0 && 1.0 <= high)
+    }
+
+    /// What a rule goes by: 1 when chance explains that a ratio is not 1, which fails no change and proves none; else the
+    /// median, also without an interval.
+    pub fn decisive(&self) -> f64 {
+        if self.holds_one() { 1.0 } else { self.median }
+    }
+}
+
 /// Why so many cycles have no interval, in words.
 pub fn too_few(cycles: usize) -> String {
     format!("too few cycles ({cycles}, at least {INTERVAL_VALUES_MIN}) for an interval")

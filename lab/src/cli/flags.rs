@@ -141,7 +141,8 @@ pub struct Common {
     #[arg(long, env, default_value_t = 1, value_name = "N")]
     pub(super) seed: u64,
     /// Fail (exit code 3) when this holds, such as 'tokio/epoll cpu_micros_per_message > 1.5' or
-    /// 'few: epoll response_micros.p99 > 1000', or cannot be decided; repeatable
+    /// 'few: epoll response_micros.p99 > 1000', or cannot be decided; a ratio that chance explains (its interval holds 1)
+    /// counts as 1; repeatable
     #[arg(long, env, value_delimiter = ';', value_name = "RULE")]
     pub(super) fail_if: Vec<Rule>,
     /// CPUs of the servers, such as 0-3,6 [default: the first half]

@@ -74,15 +74,11 @@ fn ratio(
         }
     };
     let estimate = estimate.ok_or_else(|| format!("{} is not known both times", rule.metric))?;
-    Ok(match Finding::of(estimate) {
-        Finding::NotShown => (
-            1.0,
-            format!("no difference is shown ({})", super::text::ratio(estimate)),
-        ),
-        Finding::NoInterval => (
-            estimate.median,
-            format!("it is {} (without an interval)", super::text::ratio(estimate)),
-        ),
-        Finding::Less | Finding::More => (estimate.median, format!("it is {}", super::text::ratio(estimate))),
-    })
+    let shown = super::text::ratio(estimate);
+    let words = match Finding::of(estimate) {
+        Finding::NotShown => format!("no difference is shown ({shown})"),
+        Finding::NoInterval => format!("it is {shown} (without an interval)"),
+        Finding::Less | Finding::More => format!("it is {shown}"),
+    };
+    Ok((estimate.decisive(), words))
 }
