@@ -84,6 +84,8 @@ pub struct Figure {
     pub before: Option<f64>,
     /// In the second one.
     pub after: Option<f64>,
+    /// Whether each of the two is only a lower bound, before and after. Neither ratio is known then.
+    pub at_least: [bool; 2],
     /// After over before, when both runs may be believed.
     pub direct: Option<Estimate>,
     /// Contender over baseline after, over the same before: whatever made all of a machine faster or slower is not in it.
@@ -263,6 +265,7 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, 
         name,
         before: comparison::value(before, name),
         after: comparison::value(after, name),
+        at_least: [before, after].map(|run| comparison::is_at_least(run, name)),
         direct: match obstacle {
             None => comparison::unpaired(after, before, name, seed),
             Some(_) => None,

@@ -107,6 +107,24 @@ pub fn value(run: &Run, name: &str) -> Option<f64> {
     (FIGURES.iter().find(|figure| figure.name == name)?.of_run)(run)
 }
 
+/// Whether a figure of a run is only known to be at least what it says: the capacity of a server whose client was the
+/// bottleneck. It has no ratio to anything.
+pub fn is_at_least(run: &Run, name: &str) -> bool {
+    name == CAPACITY && run.capacity_is_at_least
+}
+
+/// A figure that is measured once a run, over that of another one: without an interval. `None` when either lacks it, or
+/// knows only a lower bound.
+fn once(above: &Run, below: &Run, name: &str) -> Option<Estimate> {
+    if is_at_least(above, name) || is_at_least(below, name) {
+        return None;
+    }
+    Some(Estimate {
+        median: over(value(above, name)?, value(below, name)?)?,
+        interval: None,
+    })
+}
+
 /// A figure's values cycle by cycle; `None` when it is measured once a run.
 pub fn of_cycles(run: &Run, name: &str) -> Option<Vec<f64>> {
     let of_cycle = FIGURES.iter().find(|figure| figure.name == name)?.of_cycle?;
@@ -125,17 +143,10 @@ pub fn ratios(contender: &Run, baseline: &Run, name: &str) -> Option<Vec<f64>> {
 }
 
 /// The ratio of `contender` to `baseline`, paired within cycles where the figure is measured in each, and the
-/// number of pairs (0 when it is measured once a run). `None` when either lacks the figure.
+/// number of pairs (0 when it is measured once a run). `None` when either lacks the figure, or knows only a lower bound.
 pub fn ratio(contender: &Run, baseline: &Run, name: &str, seed: u64) -> Option<(Estimate, usize)> {
     let Some(ratios) = ratios(contender, baseline, name) else {
-        let median = over(value(contender, name)?, value(baseline, name)?)?;
-        return Some((
-            Estimate {
-                median,
-                interval: None,
-            },
-            0,
-        ));
+        return Some((once(contender, baseline, name)?, 0));
     };
     Some((stats::estimate(&ratios, seed)?, ratios.len()))
 }
@@ -145,14 +156,12 @@ fn over(above: f64, below: f64) -> Option<f64> {
 }
 
 /// A figure of one run over that of another whose cycles ran at other times, so that nothing pairs them: the quotient
-/// of the medians. Without interval when it is measured once a run. `None` when either lacks the figure.
+/// of the medians. Without interval when it is measured once a run. `None` when either lacks the figure, or knows only a
+/// lower bound.
 pub fn unpaired(above: &Run, below: &Run, name: &str, seed: u64) -> Option<Estimate> {
     match of_cycles(above, name).zip(of_cycles(below, name)) {
         Some((above, below)) => stats::quotient(&above, &below, seed),
-        None => Some(Estimate {
-            median: over(value(above, name)?, value(below, name)?)?,
-            interval: None,
-        }),
+        None => once(above, below, name),
     }
 }
 
@@ -232,5 +241,19 @@ mod tests {
         assert_eq!((estimate.median, estimate.interval, cycles), (2.5, None, 0));
         assert!(ratio(&large, &run(&[1.0]), RESIDENT, 1).is_none());
         assert!(ratio(&large, &small, "nonsense", 1).is_none());
+    }
+
+    #[test]
+    fn a_lower_bound_has_no_ratio() {
+        let with = |at_least| Run {
+            capacity_per_second: Some(100_000.0),
+            capacity_is_at_least: at_least,
+            ..Run::default()
+        };
+        for (above, below, known) in [(false, false, true), (true, false, false), (false, true, false)] {
+            let (above, below) = (with(above), with(below));
+            assert_eq!(ratio(&above, &below, CAPACITY, 1).is_some(), known);
+            assert_eq!(unpaired(&above, &below, CAPACITY, 1).is_some(), known);
+        }
     }
 }

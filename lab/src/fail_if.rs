@@ -165,10 +165,17 @@ fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<(f64, Strin
     match &rule.baseline {
         None => {
             let value = comparison::value(run, &rule.metric).ok_or_else(missing)?;
+            // A lower bound decides what any larger figure decides likewise.
+            let grows = matches!(rule.operator, Operator::Greater | Operator::AtLeast);
+            if rule.operator.holds(value, rule.bound) != grows {
+                exact(run, &rule.metric)?;
+            }
             Ok((value, format!("it is {value:.4}")))
         }
         Some(baseline) => {
             let baseline = believable(result, scenario, baseline)?;
+            exact(run, &rule.metric)?;
+            exact(baseline, &rule.metric)?;
             let (estimate, _) = comparison::ratio(run, baseline, &rule.metric, result.config.seed)
                 .ok_or_else(missing)?;
             let ratio = estimate.median;
@@ -182,6 +189,20 @@ fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<(f64, Strin
             Ok((estimate.decisive(), shown))
         }
     }
+}
+
+/// Refuses a figure of which a lower bound alone is known.
+///
+/// # Errors
+/// Whose it is, and why.
+pub fn exact(run: &Run, metric: &str) -> Result<(), String> {
+    if comparison::is_at_least(run, metric) {
+        return Err(format!(
+            "{metric} of {} is only a lower bound, because the client was the bottleneck",
+            run.contender
+        ));
+    }
+    Ok(())
 }
 
 /// The run of a contender that a rule may be decided by.
@@ -261,6 +282,30 @@ mod tests {
         assert!(found[0].ends_with("it is 1.2500 [1.2500, 1.2500]"), "{found:?}");
         let everywhere = "tokio/epoll cpu_micros_per_message > 1.1".parse().unwrap();
         assert_eq!(violations(&everywhere, &result).len(), 2);
+    }
+
+    #[test]
+    fn a_lower_bound_decides_what_it_can() {
+        let mut result = fixture::result();
+        let run = &mut result.runs[1];
+        assert_eq!((&*run.contender, run.capacity_is_at_least), ("tokio", true));
+        run.capacity_per_second = Some(1_000.0);
+        let undecided = Some("cannot be decided in few: capacity_per_second of tokio is only a lower bound");
+        for (rule, expected) in [
+            ("few: tokio capacity_per_second > 900", Some("holds in few")),
+            ("few: tokio capacity_per_second < 900", None),
+            ("few: tokio capacity_per_second > 1100", undecided),
+            ("few: tokio capacity_per_second <= 1100", undecided),
+            ("few: tokio/epoll capacity_per_second > 9", undecided),
+            ("few: epoll/tokio capacity_per_second > 9", undecided),
+            ("few: epoll capacity_per_second < 1", None),
+        ] {
+            let found = violations(&rule.parse().unwrap(), &result);
+            match expected {
+                None => assert!(found.is_empty(), "{rule}: {found:?}"),
+                Some(part) => assert!(found.len() == 1 && found[0].contains(part), "{rule}: {found:?}"),
+            }
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use procfs::Current;
 use serde::{Deserialize, Serialize};
 use sys::cpu::CpuSet;
 
-/// How much of a hash tells machines apart: two of a million are taken for one in one of ten million cases.
+/// How much of a hash tells machines apart: among a million machines two have the same in under one of ten million cases.
 const IDENTITY_BYTES: usize = 8;
 
 /// Where a result was measured. What cannot be read here is null.

@@ -60,9 +60,10 @@ fn ratio(
     let runs = |contender: &str| {
         let before = fail_if::believable(compared.before, scenario, contender);
         let after = fail_if::believable(compared.after, scenario, contender);
+        let exact = |run| fail_if::exact(run, &rule.metric).map(|()| run);
         Ok::<_, String>((
-            before.map_err(|why| format!("before, {why}"))?,
-            after.map_err(|why| format!("after, {why}"))?,
+            before.and_then(exact).map_err(|why| format!("before, {why}"))?,
+            after.and_then(exact).map_err(|why| format!("after, {why}"))?,
         ))
     };
     let (before, after) = runs(&rule.contender)?;

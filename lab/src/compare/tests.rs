@@ -267,6 +267,33 @@ fn rules_read_after_over_before() {
 }
 
 #[test]
+fn a_capacity_that_is_only_a_lower_bound_has_no_ratio() {
+    for side in [0, 1] {
+        let mut results = [result(), result()];
+        for result in &mut results {
+            result.runs[1].capacity_is_at_least = false;
+        }
+        results[side].runs[1].capacity_is_at_least = true;
+        let [before, after] = &results;
+        let compared = compare(before, after, 1);
+        let capacity = figure(&compared, "tokio", comparison::CAPACITY);
+        assert_eq!((capacity.direct, capacity.relative), (None, None));
+        assert!(figure(&compared, "epoll", comparison::CAPACITY).direct.is_some());
+        assert!(terminal(&compared).contains("≥32,000"));
+        for rule in [
+            "few: tokio capacity_per_second < 0.5",
+            "few: tokio/epoll capacity_per_second > 9",
+            "few: epoll/tokio capacity_per_second > 9",
+        ] {
+            let found = failures(rule, before, after);
+            let named = ["cannot be decided in few: before", "cannot be decided in few: after"][side];
+            assert!(found.len() == 1 && found[0].contains(named), "{rule}: {found:?}");
+        }
+        assert!(failures("few: epoll capacity_per_second < 0.5", before, after).is_empty());
+    }
+}
+
+#[test]
 fn chance_fails_no_rule() {
     let (before, mut after) = (result(), result());
     // A typical cycle costs 6 % more, but the cycles are spread far wider than that.

@@ -201,11 +201,14 @@ fn rows(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<Vec<String>> {
     for contender in &scenario.contenders {
         for figure in &contender.figures {
             let (title, shown) = appearance(figure.name);
+            let side = |value: Option<f64>, at_least: bool| {
+                or_missing(value, |value| format!("{}{}", if at_least { "≥" } else { "" }, shown(value)))
+            };
             let mut row = vec![
                 contender.name.to_owned(),
                 title.to_owned(),
-                or_missing(figure.before, shown),
-                or_missing(figure.after, shown),
+                side(figure.before, figure.at_least[0]),
+                side(figure.after, figure.at_least[1]),
                 or_missing(figure.direct, ratio),
             ];
             if compared.baseline.is_some() {
@@ -225,6 +228,9 @@ fn rows(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<Vec<String>> {
 fn finding(compared: &Compared<'_>, contender: &Contender<'_>, figure: &Figure) -> String {
     if contender.obstacle.is_some() {
         return "not compared".to_owned();
+    }
+    if figure.at_least.contains(&true) {
+        return "not known".to_owned();
     }
     let Some(estimate) = figure.preferred(!compared.machine.is_empty()) else {
         return figure
@@ -303,6 +309,17 @@ fn closing(compared: &Compared<'_>) -> Vec<String> {
             "The baselines differ ({} and {}), so there is no ratio that a machine's drift would leave alone.",
             compared.before.config.baseline, compared.after.config.baseline
         ));
+    }
+    let figures = compared
+        .scenarios
+        .iter()
+        .flat_map(|scenario| &scenario.contenders)
+        .flat_map(|contender| &contender.figures);
+    if figures.into_iter().any(|figure| figure.at_least.contains(&true)) {
+        closing.push(
+            "≥: the client was the bottleneck while capacity was measured; the server's is at least this, so it has no ratio."
+                .to_owned(),
+        );
     }
     closing.push(
         "Capacity, memory, p99.9 and wake-ups are measured once a run, so they have no interval. Ratios of p50 and p99 are those of the cycles; the columns show the quantiles of all cycles together.".to_owned(),

@@ -101,7 +101,9 @@ pub fn tables(result: &LabResult) -> Vec<Table> {
     }
     let offered = |run: &Run| run.offered_per_second;
     if result.runs.iter().any(|run| offered(run).is_some()) && sweep.parameter != "rate" {
-        tables.push(plain(result, sweep, "offered messages/s", offered, count));
+        tables.push(table(sweep, "offered messages/s".to_owned(), |family, point| {
+            cell(result, family, point, |run| or_missing(offered(run), count))
+        }));
     }
     for (title, figure, show) in [
         ("response time p50, ms", comparison::RESPONSE_P50, millis),
@@ -112,8 +114,12 @@ pub fn tables(result: &LabResult) -> Vec<Table> {
         }),
         ("capacity, messages/s", comparison::CAPACITY, count),
     ] {
-        let figure = |run: &Run| comparison::value(run, figure);
-        tables.push(plain(result, sweep, title, figure, show));
+        tables.push(table(sweep, title.to_owned(), |family, point| {
+            cell(result, family, point, |run| {
+                let bound = if comparison::is_at_least(run, figure) { "≥" } else { "" };
+                or_missing(comparison::value(run, figure), |value| format!("{bound}{}", show(value)))
+            })
+        }));
     }
     tables
 }
@@ -156,18 +162,6 @@ fn interval(ratio: Estimate) -> String {
         Some((low, high)) => format!("{:.2} [{low:.2}, {high:.2}]", ratio.median),
         None => format!("{:.2}", ratio.median),
     }
-}
-
-fn plain(
-    result: &LabResult,
-    sweep: &Sweep,
-    title: &str,
-    figure: impl Fn(&Run) -> Option<f64>,
-    show: Show,
-) -> Table {
-    table(sweep, title.to_owned(), |family, point| {
-        cell(result, family, point, |run| or_missing(figure(run), show))
-    })
 }
 
 fn table(sweep: &Sweep, title: String, cell: impl Fn(&str, &SweepPoint) -> String) -> Table {
