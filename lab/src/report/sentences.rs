@@ -10,6 +10,9 @@ use crate::scenario::Scenario;
 use crate::stats;
 use crate::verdict::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
 
+/// Rates that differ by no more are the same to a reader.
+const SERVED_SHARE_MAX: f64 = 0.01;
+
 /// What was asked of the contenders.
 pub fn question(result: &LabResult, scenario: &Scenario) -> String {
     let offered = offered(result, &scenario.name).map_or_else(String::new, |rate| {
@@ -46,7 +49,7 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
         .filter(|run| run.is_ok())
         .filter_map(|run| Some((run, costs(run)?)))
         .collect();
-    let Some((_, base_cost)) = believable.iter().find(|(run, _)| run.contender == *baseline) else {
+    let Some((base, base_cost)) = believable.iter().find(|(run, _)| run.contender == *baseline) else {
         if result.runs_of(scenario).next().is_none() {
             return "Nobody could run, so there is no answer.".to_owned();
         }
@@ -63,10 +66,18 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
             listed.join(", ")
         );
     };
-    let served = offered.map_or_else(
-        || format!("{baseline} served its messages"),
-        |rate| format!("{baseline} served {} messages/s", count(rate)),
-    );
+    let kept = believable.iter().all(|(run, _)| served_what_was_offered(run));
+    let served = match offered {
+        None => format!("{baseline} served its messages"),
+        Some(rate) if served_what_was_offered(base) => {
+            format!("{baseline} served {} messages/s", count(rate))
+        }
+        Some(rate) => format!(
+            "at {} messages/s offered, {baseline} served {}",
+            count(rate),
+            count(base.replies_per_second)
+        ),
+    };
     let mut parts = vec![format!(
         "{served} with {} µs of server CPU each",
         decimal(*base_cost, 2)
@@ -75,13 +86,19 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
         .iter()
         .filter_map(|(run, _)| result.comparison(scenario, &run.contender, comparison::CPU))
         .collect();
-    parts.extend(told_apart(&others, offered.is_some()));
+    parts.extend(told_apart(&others, kept));
     parts.extend(not_told_apart(&others));
     if others.is_empty() {
         parts.push("there is nobody believable to compare to it".to_owned());
     }
     parts.extend(left_out(result, scenario));
     format!("{}.", parts.join("; "))
+}
+
+/// Whether a run's replies came at the rate that was offered, so that it may be called the rate that was served.
+fn served_what_was_offered(run: &Run) -> bool {
+    run.offered_per_second
+        .is_some_and(|offered| (run.replies_per_second / offered - 1.0).abs() <= SERVED_SHARE_MAX)
 }
 
 /// Those whose interval leaves out 1, and those without an interval. At the same rate they served the same; a closed

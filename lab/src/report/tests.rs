@@ -38,6 +38,28 @@ fn without_a_believable_run_there_is_no_answer() {
     assert!(terminal::render(&result).contains("No run can be believed"));
 }
 
+#[test]
+fn what_was_served_is_not_what_was_offered() {
+    let mut result = fixture::result();
+    let answer = |result: &LabResult| sentences::answer(result, "few");
+    result.runs[0].replies_per_second = 19_900.0;
+    let text = answer(&result);
+    assert!(
+        text.contains("epoll served 20,000 messages/s with") && text.contains("tokio served the same with"),
+        "{text}"
+    );
+    // Another one that did not keep up did not serve the same.
+    result.runs[1].replies_per_second = 19_600.0;
+    let text = answer(&result);
+    assert!(text.contains("epoll served 20,000") && text.contains("tokio took"), "{text}");
+    result.runs[0].replies_per_second = 19_600.0;
+    let text = answer(&result);
+    assert!(
+        text.contains("at 20,000 messages/s offered, epoll served 19,600 with 10.00 µs"),
+        "{text}"
+    );
+}
+
 /// Costs grow with connections; `threads` cannot hold the most, and `tokio` misses a rate.
 fn sweep_of_connections() -> LabResult {
     let mut result = fixture::sweep(&["--connections", "50,500,10000", "--contenders", "engines"]);
