@@ -106,22 +106,22 @@ pub fn write_reports(folder: &Path, result: &LabResult) -> anyhow::Result<()> {
 /// # Errors
 /// When it cannot be read, is no result, or one of another version.
 pub fn load(path: &Path) -> anyhow::Result<LabResult> {
-    let text = fs::read_to_string(path)
+    let text = fs::read(path)
         .with_context(|| format!("cannot read {}: give the path of a result.json", path.display()))?;
+    let text = text.trim_ascii();
     anyhow::ensure!(
-        !text.trim().is_empty(),
+        !text.is_empty(),
         "{} is empty: give the path of a result.json that a run of the lab wrote",
         path.display()
     );
-    let value: serde_json::Value = serde_json::from_str(&text).with_context(|| {
+    let value: serde_json::Value = serde_json::from_slice(text).map_err(|error| {
         // The file ended where more was to come, after it began well.
-        if text.trim_start().starts_with('{') && !text.trim_end().ends_with('}') {
-            return format!(
-                "{} is cut off: copy it again, or take another result.json",
-                path.display()
-            );
-        }
-        format!("{} is not JSON: give the path of a result.json", path.display())
+        let what = if error.is_eof() && text.starts_with(b"{") {
+            "is cut off: copy it again, or take another result.json"
+        } else {
+            "is not JSON: give the path of a result.json"
+        };
+        anyhow::Error::new(error).context(format!("{} {what}", path.display()))
     })?;
     let schema = value.get("schema").and_then(serde_json::Value::as_u64);
     anyhow::ensure!(
@@ -190,6 +190,25 @@ mod tests {
         store.save(&fixture::result()).unwrap();
         store.discard_if_empty();
         assert!(output.path().join(&store.run_id).exists());
+    }
+
+    #[test]
+    fn a_result_that_was_cut_anywhere_is_called_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        let mut result = fixture::result();
+        result.notes = vec!["10 µs".to_owned()];
+        let whole = serde_json::to_vec_pretty(&result).unwrap();
+        let nested = (1..whole.len()).filter(|end| matches!(whole[end - 1], b'}' | b']'));
+        let within = whole.windows(2).position(|pair| pair == "µ".as_bytes()).unwrap() + 1;
+        let anywhere = (1..whole.len()).step_by(61);
+        for end in anywhere.chain(nested).chain([within]) {
+            fs::write(&path, &whole[..end]).unwrap();
+            let error = format!("{:#}", load(&path).unwrap_err());
+            assert!(error.contains("is cut off"), "{end}: {error}");
+        }
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(load(&path).unwrap(), result);
     }
 
     #[test]
