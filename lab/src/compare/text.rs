@@ -41,12 +41,16 @@ pub fn terminal(compared: &Compared<'_>) -> String {
 
 /// As markdown.
 pub fn markdown(compared: &Compared<'_>) -> String {
-    let mut out = format!("# {} after {}\n", compared.after.run_id, compared.before.run_id);
+    let mut out = format!(
+        "# {} after {}\n",
+        markdown::escaped(&compared.after.run_id),
+        markdown::escaped(&compared.before.run_id)
+    );
     for paragraph in opening(compared) {
         let _ = write!(out, "\n{}\n", markdown::escaped(&paragraph));
     }
     for scenario in &compared.scenarios {
-        let _ = write!(out, "\n## {}\n\n", scenario.name);
+        let _ = write!(out, "\n## {}\n\n", markdown::escaped(scenario.name));
         out.push_str(&markdown::table(
             &header(compared),
             &rows(compared, scenario),

@@ -9,36 +9,38 @@ use crate::result::LabResult;
 pub fn render(result: &LabResult) -> String {
     let mut out = format!(
         "# What a server pays for its I/O model: {}\n\nMeasured {} by lab {}.\n",
-        result.run_id, result.started_at, result.version
+        escaped(&result.run_id),
+        escaped(&result.started_at),
+        escaped(&result.version)
     );
     for remark in sentences::general(result) {
-        let _ = write!(out, "\n{remark}\n");
+        let _ = write!(out, "\n{}\n", escaped(&remark));
     }
     let tables = sweep::tables(result);
     if let Some(varied) = &result.config.sweep {
-        let _ = write!(out, "\n## By {}\n", varied.parameter);
+        let _ = write!(out, "\n## By {}\n", escaped(&varied.parameter));
     }
     for table in tables {
         let _ = write!(
             out,
             "\n{}:\n\n{}",
-            capitalised(&table.title),
+            escaped(&capitalised(&table.title)),
             self::table(&table.header, &table.rows, 1)
         );
     }
     if let Some(legend) = sweep::legend(result) {
-        let _ = write!(out, "\n{legend}\n");
+        let _ = write!(out, "\n{}\n", escaped(&legend));
     }
     for scenario in &result.config.scenarios {
         let rows = rows(result, &scenario.name);
         if rows.is_empty() {
             continue;
         }
-        let _ = write!(out, "\n## {}\n\n", scenario.name);
+        let _ = write!(out, "\n## {}\n\n", escaped(&scenario.name));
         if !scenario.about.is_empty() {
-            let _ = write!(out, "{}.\n\n", capitalised(&scenario.about));
+            let _ = write!(out, "{}.\n\n", escaped(&capitalised(&scenario.about)));
         }
-        let _ = write!(out, "{}.\n\n", sentences::question(result, scenario));
+        let _ = write!(out, "{}.\n\n", escaped(&sentences::question(result, scenario)));
         let _ = writeln!(out, "| {} |", COLUMNS.join(" | ").replace('\n', " "));
         let alignment: Vec<_> = (0..COLUMNS.len())
             .map(|index| match index {
@@ -51,7 +53,7 @@ pub fn render(result: &LabResult) -> String {
         for row in rows {
             let _ = writeln!(out, "| {} |", row.map(|cell| escaped(&cell)).join(" | "));
         }
-        let _ = write!(out, "\n{}\n", sentences::answer(result, &scenario.name));
+        let _ = write!(out, "\n{}\n", escaped(&sentences::answer(result, &scenario.name)));
         let remarks = sentences::remarks(result, scenario);
         if !remarks.is_empty() {
             out.push('\n');
@@ -62,7 +64,7 @@ pub fn render(result: &LabResult) -> String {
         client(&mut out, result, &scenario.name);
         profiles(&mut out, result, &scenario.name);
     }
-    let _ = write!(out, "\n## Method\n\n{}\n", method::method(&result.config));
+    let _ = write!(out, "\n## Method\n\n{}\n", escaped(&method::method(&result.config)));
     machine(&mut out, result);
     let config = serde_json::to_string_pretty(&result.config).unwrap_or_default();
     let _ = write!(out, "\n## Configuration\n\n```json\n{config}\n```\n");
@@ -95,7 +97,8 @@ fn profiles(out: &mut String, result: &LabResult, scenario: &str) {
         let _ = writeln!(out, "| {} |", columns.join(" | "));
         let _ = writeln!(out, "| --- |{}", " --: |".repeat(columns.len() - 1));
         for row in rows {
-            let _ = writeln!(out, "| {} |", row.join(" | "));
+            let cells: Vec<_> = row.iter().map(|cell| escaped(cell)).collect();
+            let _ = writeln!(out, "| {} |", cells.join(" | "));
         }
         out.push('\n');
     }
@@ -103,7 +106,7 @@ fn profiles(out: &mut String, result: &LabResult, scenario: &str) {
         let _ = writeln!(out, "- {}", escaped(&remark));
     }
     for (file, what) in profiles::files(result, scenario) {
-        let _ = writeln!(out, "- [{what}]({file})");
+        let _ = writeln!(out, "- [{}]({})", escaped(&what), escaped(&file));
     }
 }
 
@@ -127,7 +130,11 @@ pub fn table(header: &[String], rows: &[Vec<String>], left: usize) -> String {
     out
 }
 
-/// What would break a table's cell.
+/// What would break a table's cell, or be taken for HTML: names such as `<A as B>::c` would vanish, and whoever names
+/// something could write into the page.
 pub fn escaped(text: &str) -> String {
-    text.replace('|', "\\|").replace(['\n', '\r'], " ")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('|', "\\|")
+        .replace(['\n', '\r'], " ")
 }

@@ -228,6 +228,49 @@ pub fn profiled() -> LabResult {
     result
 }
 
+/// Whatever can be named is named so that it would be markup: in a foreign server's profile, in a result of another lab.
+pub fn hostile() -> LabResult {
+    let mut result = profiled();
+    let name = || HOSTILE.to_owned();
+    result.run_id = name();
+    result.started_at = name();
+    result.version = name();
+    result.notes = vec![name()];
+    result.machine.cpu_model = Some(name());
+    result.machine.network = name();
+    result.machine.mitigations.insert(name(), name());
+    for scenario in &mut result.config.scenarios {
+        scenario.about = name();
+    }
+    for skipped in &mut result.skipped {
+        skipped.contender = name();
+        skipped.why = name();
+    }
+    for run in &mut result.runs {
+        run.unchecked.push(name());
+        run.reasons.iter_mut().for_each(|reason| *reason = name());
+    }
+    for record in &mut result.profiles {
+        if let Some(missing) = &mut record.missing {
+            *missing = name();
+        }
+        for top in &mut record.top {
+            top.function = name();
+        }
+        record.folded = format!("main;{HOSTILE};write 2500000\nmain;<A as B>::c 1500000\n");
+        record.category_micros_per_message.insert(name(), 1.0);
+    }
+    // One contender with that name as well, in all that is drawn of it.
+    for run in result.runs.iter_mut().filter(|run| run.contender == "tokio") {
+        run.contender = name();
+    }
+    for record in result.profiles.iter_mut().filter(|record| record.contender == "tokio") {
+        record.contender = name();
+    }
+    result.comparisons = comparison::compare(&result);
+    result
+}
+
 /// All of them, by name.
 pub fn all() -> Vec<(&'static str, LabResult)> {
     vec![
@@ -243,6 +286,7 @@ pub fn all() -> Vec<(&'static str, LabResult)> {
         ("sweep-of-one", sweep(1)),
         ("sweep-of-linger", fixture::sweep_of_linger()),
         ("profiled", profiled()),
+        ("hostile", hostile()),
         ("in-two-languages", fixture::result_with_profiles()),
     ]
 }

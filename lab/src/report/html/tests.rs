@@ -236,11 +236,41 @@ fn the_page_loads_and_runs_nothing_and_its_ids_are_unique() {
 
 #[test]
 fn names_are_never_markup() {
-    for result in [samples::crowd(3, 4), samples::nobody()] {
+    for result in [samples::crowd(3, 4), samples::nobody(), samples::hostile()] {
         let page = render(&result);
-        assert!(!page.contains(HOSTILE) && !page.contains("alert('x')"));
+        assert!(!page.contains(HOSTILE) && !page.contains("<script") && !page.contains("alert('x')"));
         assert!(page.contains("&#60;script&#62;alert") || page.contains("&lt;script&gt;alert"));
     }
+}
+
+#[test]
+fn names_are_never_markup_in_profiles() {
+    let page = render(&samples::hostile());
+    let escaped = |text: &str| {
+        let start = page.find(text).unwrap_or_else(|| panic!("no {text}"));
+        page[start..].contains("&lt;script&gt;alert") || page[start..].contains("&#60;script&#62;alert")
+    };
+    for place in ["Flame graph: ", "functions with most CPU time", "has no profile: "] {
+        assert!(escaped(place), "{place}");
+    }
+    // A name with angle brackets is shown whole.
+    assert!(page.contains("&lt;A as B&gt;::c") || page.contains("&#60;A as B&#62;::c"));
+}
+
+#[test]
+fn names_are_never_markup_in_markdown() {
+    use crate::report::markdown;
+    for result in [samples::crowd(3, 4), samples::nobody(), samples::hostile()] {
+        let text = markdown::render(&result);
+        // The configuration stands in a block of code, in which nothing is markup.
+        let prose = text.split("```json").next().unwrap();
+        assert!(!prose.contains('<'), "{:?}", prose.lines().find(|line| line.contains('<')));
+        assert!(prose.contains("&lt;script>alert"), "{prose}");
+    }
+    assert_eq!(markdown::escaped("<A as B>::c & d|e\nf"), "&lt;A as B>::c &amp; d\\|e f");
+    let (result, hostile) = (samples::usual(), samples::hostile());
+    let text = crate::compare::markdown(&crate::compare::compare(&result, &hostile, 1));
+    assert!(!text.contains('<') && text.contains("&lt;script>alert"), "{text}");
 }
 
 #[test]
