@@ -162,13 +162,16 @@ pub struct ServerFigures {
     pub allocated_bytes_per_message: Option<f64>,
 }
 
+/// Over fewer connections, what a server's memory grew by is its allocator's noise and the load's own buffers, not theirs.
+pub const CONNECTIONS_THAT_WEIGH: u64 = 1_000;
+
 impl ServerFigures {
-    /// How much resident memory one connection costs.
+    /// How much resident memory one connection costs; `None` of fewer than [`CONNECTIONS_THAT_WEIGH`].
     pub fn resident_bytes_per_connection(&self, connections: u64) -> Option<f64> {
         let grown = self
             .resident_bytes?
             .saturating_sub(self.resident_bytes_before_connections?);
-        (connections > 0).then(|| grown as f64 / connections as f64)
+        (connections >= CONNECTIONS_THAT_WEIGH).then(|| grown as f64 / connections as f64)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::figures::{mebibytes, or_missing};
 use crate::config::Config;
 use crate::machine::Machine;
-use crate::result::LabResult;
+use crate::result::{CONNECTIONS_THAT_WEIGH, LabResult};
 use crate::stats::INTERVAL_VALUES_MIN;
 
 /// The columns of the clients' table.
@@ -46,7 +46,9 @@ pub fn method(config: &Config) -> String {
          median over cycles with a 95 % interval from a bootstrap (seed {}); fewer than {INTERVAL_VALUES_MIN} cycles have none. A run that is not ok is left out of ratios. \
          Capacity is what a closed loop without think \
          time reached before the measurement. Wake-ups are voluntary context switches of the server. The user share is \
-         in the kernel's ticks, so coarse. Every reply was checked byte by byte.",
+         in the kernel's ticks, so coarse. Resident memory per connection is what a server's memory grew by, over its \
+         connections; it is shown from {CONNECTIONS_THAT_WEIGH} connections on, because over fewer the allocator's noise and \
+         the load's own buffers weigh more than they. Every reply was checked byte by byte.",
         config.workers, config.seed
     )
 }

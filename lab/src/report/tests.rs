@@ -60,6 +60,22 @@ fn what_was_served_is_not_what_was_offered() {
     );
 }
 
+#[test]
+fn memory_per_connection_is_shown_of_many_connections_alone() {
+    let result = fixture::result();
+    for (connections, shown) in [(50, false), (999, false), (1_000, true), (10_000, true)] {
+        let mut result = result.clone();
+        result.config.scenarios.truncate(1);
+        result.config.scenarios[0].connections = connections;
+        for text in [terminal::render(&result), markdown::render(&result), html::render(&result)] {
+            // The method speaks of it in any case.
+            let text = text.replace("Resident memory per connection is", "");
+            assert_eq!(text.contains("Resident memory per connection"), shown, "{connections}: {text}");
+        }
+    }
+    assert!(markdown::render(&result).contains("shown from 1000 connections on"));
+}
+
 /// Costs grow with connections; `threads` cannot hold the most, and `tokio` misses a rate.
 fn sweep_of_connections() -> LabResult {
     let mut result = fixture::sweep(&["--connections", "50,500,10000", "--contenders", "engines"]);

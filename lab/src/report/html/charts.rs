@@ -334,8 +334,7 @@ impl Charts<'_> {
             })
         });
         let title = "Resident memory per connection, KiB";
-        let caption = "What the server's memory grew by, over its connections; with few connections, the load's own buffers weigh \
-                       more than the connections. The kernel's socket buffers are not in it.";
+        let caption = "What the server's memory grew by, over its connections. The kernel's socket buffers are not in it.";
         let rows = self
             .runs()
             .map(|run| vec![run.contender.clone(), or_missing(of(run), kibibytes)]);
