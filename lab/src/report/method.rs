@@ -4,6 +4,7 @@ use super::figures::{mebibytes, or_missing};
 use crate::config::Config;
 use crate::machine::Machine;
 use crate::result::{CONNECTIONS_THAT_WEIGH, LabResult};
+use crate::scenario::{Pace, Scenario};
 use crate::stats::INTERVAL_VALUES_MIN;
 
 /// The columns of the clients' table.
@@ -37,10 +38,19 @@ pub fn method(config: &Config) -> String {
         (Some(server), Some(client)) => format!("servers on CPUs {server}, clients on CPUs {client}"),
         _ => "nobody pinned to CPUs".to_owned(),
     };
+    let open = |scenario: &Scenario| matches!(scenario.pace, Pace::Open { .. });
+    let offered = match (
+        config.scenarios.iter().any(open),
+        config.scenarios.iter().all(open),
+    ) {
+        (true, true) => ", all at the same offered rate",
+        (true, false) => ", in open loops all at the same offered rate, in closed ones each as fast as its replies come",
+        (false, _) => ", each as fast as its replies come",
+    };
     format!(
         "Every server and every client is a process of its own ({cpus}; {} worker(s) for each server). All contenders of a \
          scenario are up with their connections established before the first slice. Then one at a time is under load, in \
-         an order that rotates from cycle to cycle, all at the same offered rate. Figures are medians over cycles; \
+         an order that rotates from cycle to cycle{offered}. Figures are medians over cycles; \
          quantiles come from the sum of all cycles' histograms; response time counts from when a request was due. CPU is \
          the server's user and system time over slice and drain. A ratio is formed within each cycle; shown is the \
          median over cycles with a 95 % interval from a bootstrap (seed {}); fewer than {INTERVAL_VALUES_MIN} cycles have none. A run that is not ok is left out of ratios. \
@@ -104,4 +114,22 @@ pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
                 .map_or_else(|| "not known".to_owned(), |load| format!("{load:.2}")),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_rate_is_offered_in_open_loops_alone() {
+        let mut config = fixture::result().config;
+        let closed = Pace::Closed { think_time_micros: 0 };
+        let same = "all at the same offered rate";
+        assert!(method(&config).contains(same) && !method(&config).contains("as fast as its replies"));
+        config.scenarios[0].pace = closed;
+        assert!(method(&config).contains(&format!("in open loops {same}, in closed ones each as fast")));
+        config.scenarios[1].pace = closed;
+        assert!(!method(&config).contains(same), "{}", method(&config));
+    }
 }

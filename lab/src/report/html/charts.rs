@@ -283,18 +283,26 @@ impl Charts<'_> {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let bars = self.bars(|run| {
             let all = run.server.resident_bytes?;
-            let before = run.server.resident_bytes_before_connections.unwrap_or(0).min(all);
+            let parts = match run.server.resident_bytes_before_connections {
+                Some(before) => {
+                    let before = before.min(all);
+                    vec![
+                        self.part(run, mib(before), ""),
+                        self.part(run, mib(all - before), " pale"),
+                    ]
+                }
+                // Neither dark nor pale: how it is divided is not known.
+                None => vec![self.part(run, mib(all), " whole")],
+            };
             Some(Bar {
                 note: format!("{} MiB", mebibytes(all as f64)),
-                parts: vec![
-                    self.part(run, mib(before), ""),
-                    self.part(run, mib(all - before), " pale"),
-                ],
+                parts,
                 ..Bar::default()
             })
         });
         let title = "Resident memory under load, MiB";
-        let caption = "Dark: before the first connection. Pale: what the connections and the load added.";
+        let caption = "Dark: before the first connection. Pale: what the connections and the load added. In between: how much of \
+                       it was there before is not known.";
         let bytes = |bytes: Option<u64>| or_missing(bytes, |bytes| mebibytes(bytes as f64));
         let rows = self.runs().map(|run| {
             vec![
