@@ -5,7 +5,7 @@ use super::charts::cycles;
 use super::lines::{self, ACROSS, Plot, Point, Series};
 use super::scale::{Scale, Tick};
 use crate::config::{Sweep, SweepPoint};
-use crate::report::figures::{decimal, mebibytes, missing, or_missing, significant};
+use crate::report::figures::{count, decimal, mebibytes, missing, or_missing, significant};
 use crate::result::{LabResult, Run};
 use crate::stats;
 
@@ -20,7 +20,10 @@ struct Figure {
     text: fn(f64) -> String,
 }
 
-const FIGURES: [Figure; 4] = [
+/// The figure of which a lower bound alone may be known.
+const CAPACITY: &str = "capacity";
+
+const FIGURES: [Figure; 6] = [
     Figure {
         id: "cpu",
         title: "Server CPU per message, µs",
@@ -28,6 +31,14 @@ const FIGURES: [Figure; 4] = [
         of: |run| run.server.cpu_micros_per_message,
         of_cycles: cycles,
         text: |micros| decimal(micros, 2),
+    },
+    Figure {
+        id: "p50",
+        title: "Response time p50, ms",
+        unit: "ms",
+        of: |run| (run.replies > 0).then_some(run.response_micros.p50 / 1e3),
+        of_cycles: |_| Vec::new(),
+        text: significant,
     },
     Figure {
         id: "p99",
@@ -56,6 +67,14 @@ const FIGURES: [Figure; 4] = [
         of: |run| run.server.context_switches_per_message,
         of_cycles: |_| Vec::new(),
         text: |switches| decimal(switches, 2),
+    },
+    Figure {
+        id: CAPACITY,
+        title: "Capacity, messages per second",
+        unit: "messages/s",
+        of: |run| run.capacity_per_second,
+        of_cycles: |_| Vec::new(),
+        text: count,
     },
 ];
 
@@ -113,12 +132,22 @@ fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
         series,
     };
     let title = format!("{} over {}", figure.title, sweep.parameter);
-    let caption = "A line for each contender; whiskers are 95 % intervals where each cycle was measured. A cross is a run that is not \
-                   to be believed: the line passes it by.";
+    let bounds = figure.id == CAPACITY && result.runs.iter().any(|run| run.capacity_is_at_least);
+    let caption = [
+        "A line for each contender; whiskers are 95 % intervals where each cycle was measured. A cross is a run that is not to be \
+         believed: the line passes it by.",
+        if bounds {
+            " ≥ among the figures: the client was the bottleneck, the server's capacity is at least this."
+        } else {
+            ""
+        },
+    ]
+    .concat();
     let rows = sweep.points.iter().map(|point| {
         let cells = sweep.families.iter().map(|family| {
             run(result, family, point).map_or_else(missing, |run| {
-                let text = or_missing((figure.of)(run), figure.text);
+                let bound = if figure.id == CAPACITY && run.capacity_is_at_least { "≥ " } else { "" };
+                let text = or_missing((figure.of)(run), |value| format!("{bound}{}", (figure.text)(value)));
                 if run.is_ok() {
                     text
                 } else {
@@ -133,9 +162,9 @@ fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
         .collect();
     let id = format!("sweep-{}", figure.id);
     Some(Chart {
-        svg: lines::draw(&plot, &id, &title, caption)?,
+        svg: lines::draw(&plot, &id, &title, &caption)?,
         id,
-        caption: caption.to_owned(),
+        caption,
         table: Table::new(&title, &columns, rows.collect()),
         title,
     })
