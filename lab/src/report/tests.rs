@@ -110,7 +110,7 @@ fn a_sweep_is_a_table_a_metric() {
     let markdown = markdown::render(&sweep_of_connections());
     assert!(markdown.contains("## By connections"), "{markdown}");
     assert!(
-        markdown.contains("| 10,000 | 14.00  ×1.40 [1.37, 1.43] |"),
+        markdown.contains("| 10,000 | 14.00  ×1.40 [1.35, 1.44] |"),
         "{markdown}"
     );
 }
