@@ -1,7 +1,8 @@
 //! The fingerprint of the machine: everything about it that could explain a number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use procfs::Current;
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,9 @@ pub struct Machine {
     pub cpu_model: Option<String>,
     /// CPUs of the machine.
     pub cpus: usize,
+    /// The CPUs of each physical core that has several, as Linux writes them; null where the kernel does not say.
+    #[serde(default)]
+    pub thread_siblings: Option<Vec<String>>,
     /// CPUs that the lab may use, as Linux writes them.
     pub cpus_allowed: Option<String>,
     /// Physical memory.
@@ -56,6 +60,17 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// The sets of CPUs that share a physical core and have one in both `servers` and `clients`: what one does there slows
+    /// the other down, though each has CPUs of its own.
+    pub fn shared_cores(&self, servers: &CpuSet, clients: &CpuSet) -> Vec<&str> {
+        let siblings = self.thread_siblings.iter().flatten();
+        let shared = |text: &&String| {
+            text.parse::<CpuSet>()
+                .is_ok_and(|set| !set.is_disjoint(servers) && !set.is_disjoint(clients))
+        };
+        siblings.filter(shared).map(String::as_str).collect()
+    }
+
     /// Reads this machine. `network_mode` is what whoever started the container says of its network.
     pub fn read(network_mode: Option<&str>) -> Machine {
         let container = container();
@@ -70,6 +85,7 @@ impl Machine {
                 .and_then(|id| identity(&id)),
             cpu_model: cpu_field("model name"),
             cpus: cpus(),
+            thread_siblings: thread_siblings(Path::new("/sys/devices/system/cpu")),
             cpus_allowed: CpuSet::allowed().ok().map(|cpus| cpus.to_string()),
             memory_bytes: procfs::Meminfo::current().ok().map(|memory| memory.mem_total),
             kernel: line("/proc/sys/kernel/osrelease"),
@@ -131,6 +147,19 @@ fn cpus() -> usize {
         || std::thread::available_parallelism().map_or(1, usize::from),
         |cpus| cpus.len(),
     )
+}
+
+/// The sets of CPUs that share a physical core, from the kernel's folder of CPUs.
+fn thread_siblings(folder: &Path) -> Option<Vec<String>> {
+    let sets: BTreeSet<Vec<usize>> = fs::read_dir(folder)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| fs::read_to_string(entry.path().join("topology/thread_siblings_list")).ok())
+        .filter_map(|text| Some(text.trim().parse::<CpuSet>().ok()?.iter().collect()))
+        .collect();
+    let several = sets.iter().filter(|set| set.len() > 1);
+    let texts = several.map(|set| set.iter().copied().collect::<CpuSet>().to_string());
+    (!sets.is_empty()).then(|| texts.collect())
 }
 
 fn cpu_field(name: &str) -> Option<String> {
@@ -221,16 +250,68 @@ mod tests {
 
     #[test]
     fn an_identity_tells_machines_apart_and_not_their_ids() {
-        let ids = ["b08dfa6083e7567a1921a715000001fb", "b08dfa6083e7567a1921a715000001fc"];
+        let ids = [
+            "b08dfa6083e7567a1921a715000001fb",
+            "b08dfa6083e7567a1921a715000001fc",
+        ];
         let [first, second] = ids.map(|id| identity(id).unwrap());
         assert_ne!(first, second);
-        assert_eq!(identity(&format!("{}\n", ids[0])).unwrap(), first, "the file ends with a line feed");
+        assert_eq!(
+            identity(&format!("{}\n", ids[0])).unwrap(),
+            first,
+            "the file ends with a line feed"
+        );
         // The same on every machine and with every version, or results would seem to be of other machines.
         assert_eq!(first, "719c222ed9b94b38");
         assert!(first.len() == 2 * IDENTITY_BYTES && !ids[0].contains(&first));
-        for no_id in ["", "\n", "uninitialized\n", "b08dfa60", "zzzdfa6083e7567a1921a715000001fb"] {
+        for no_id in [
+            "",
+            "\n",
+            "uninitialized\n",
+            "b08dfa60",
+            "zzzdfa6083e7567a1921a715000001fb",
+        ] {
             assert_eq!(identity(no_id), None, "{no_id}");
         }
+    }
+
+    #[test]
+    fn siblings_are_read_a_set_for_each_core() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(thread_siblings(folder.path()), None);
+        let cpu = |cpu: usize, siblings: &str| {
+            let topology = folder.path().join(format!("cpu{cpu}/topology"));
+            fs::create_dir_all(&topology).unwrap();
+            fs::write(topology.join("thread_siblings_list"), format!("{siblings}\n")).unwrap();
+        };
+        fs::create_dir(folder.path().join("cpufreq")).unwrap();
+        cpu(4, "4");
+        assert_eq!(thread_siblings(folder.path()), Some(vec![]));
+        for (one, siblings) in [
+            (0, "0,2"),
+            (2, "0,2"),
+            (1, "1,3"),
+            (3, "1,3"),
+            (10, "10-11"),
+            (11, "10-11"),
+        ] {
+            cpu(one, siblings);
+        }
+        let siblings = thread_siblings(folder.path());
+        assert_eq!(
+            siblings.as_deref(),
+            Some(&["0,2", "1,3", "10-11"].map(str::to_owned)[..])
+        );
+        let machine = Machine {
+            thread_siblings: siblings,
+            ..Machine::default()
+        };
+        let shared = |servers: &str, clients: &str| {
+            machine.shared_cores(&servers.parse().unwrap(), &clients.parse().unwrap())
+        };
+        assert_eq!(shared("0-1", "2-3"), ["0,2", "1,3"]);
+        assert_eq!(shared("0,2", "1,3,10"), [""; 0]);
+        assert_eq!(shared("4,10", "11"), ["10-11"]);
     }
 
     #[test]

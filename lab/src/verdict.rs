@@ -57,7 +57,8 @@ pub enum Verdict {
     RateMissed,
     /// The client was the bottleneck.
     ClientBound,
-    /// The figures contradict Little's law.
+    /// Closed loop: the figures contradict Little's law. In an open loop the number in flight follows from the rate, and a
+    /// server that falls behind misses that.
     Unlittle,
     /// The run changed its pace on the way.
     Unstable,

@@ -19,7 +19,7 @@ const CIRCUMSTANCES: [&str; 5] = [
     "port_range",
 ];
 /// Fields of a machine that older labs did not read, and that some machines do not have: unknown is no difference.
-const UNKNOWN_IS_EQUAL: [&str; 1] = ["identity"];
+const UNKNOWN_IS_EQUAL: [&str; 2] = ["identity", "thread_siblings"];
 /// Memory sizes that differ by less are those of one machine: its kernel keeps a little more or less for itself from boot
 /// to boot, and modules come in other sizes.
 const MEMORY_SHARE_MAX: f64 = 0.01;
@@ -191,7 +191,10 @@ mod tests {
         let (machine, circumstances) = of_machine(&before, &after);
         assert_eq!(machine, []);
         let fields: Vec<_> = circumstances.iter().map(|change| &*change.field).collect();
-        assert_eq!(fields, ["memory_bytes", "nofile_limit", "port_range", "threads_limit"]);
+        assert_eq!(
+            fields,
+            ["memory_bytes", "nofile_limit", "port_range", "threads_limit"]
+        );
         after.memory_bytes = Some(bytes / 2);
         assert_eq!(of_machine(&before, &after).0[0].field, "memory_bytes");
     }

@@ -44,7 +44,9 @@ pub fn method(config: &Config) -> String {
         config.scenarios.iter().all(open),
     ) {
         (true, true) => ", all at the same offered rate",
-        (true, false) => ", in open loops all at the same offered rate, in closed ones each as fast as its replies come",
+        (true, false) => {
+            ", in open loops all at the same offered rate, in closed ones each as fast as its replies come"
+        }
         (false, _) => ", each as fast as its replies come",
     };
     format!(
@@ -85,6 +87,10 @@ pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
             format!("{} ({})", machine.cpus, text(&machine.cpus_allowed)),
         ),
         (
+            "CPUs that share a physical core",
+            or_none(machine.thread_siblings.as_deref()),
+        ),
+        (
             "memory",
             machine.memory_bytes.map_or_else(
                 || "not known".to_owned(),
@@ -114,6 +120,14 @@ pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
                 .map_or_else(|| "not known".to_owned(), |load| format!("{load:.2}")),
         ),
     ]
+}
+
+fn or_none(siblings: Option<&[String]>) -> String {
+    match siblings {
+        None => "not known".to_owned(),
+        Some([]) => "none".to_owned(),
+        Some(sets) => sets.join("; "),
+    }
 }
 
 #[cfg(test)]

@@ -257,7 +257,7 @@ pub fn general(result: &LabResult) -> Vec<String> {
         general.push("The lab was stopped before its end: this is what was measured until then.".to_owned());
     }
     match &result.config.cpus {
-        CpuPlan::Disjoint { .. } => {}
+        CpuPlan::Disjoint { server, client } => general.extend(shared_cores(result, server, client)),
         CpuPlan::Shared => general.push(
             "This machine offers one CPU: servers and clients shared it, so each figure holds the other's disturbance.".to_owned(),
         ),
@@ -267,4 +267,17 @@ pub fn general(result: &LabResult) -> Vec<String> {
     }
     general.extend(result.notes.iter().map(|note| format!("{note}.")));
     general
+}
+
+/// What servers and clients share although each has CPUs of its own.
+fn shared_cores(result: &LabResult, server: &str, client: &str) -> Option<String> {
+    let (servers, clients) = (server.parse().ok()?, client.parse().ok()?);
+    let shared = result.machine.shared_cores(&servers, &clients);
+    (!shared.is_empty()).then(|| {
+        format!(
+            "Servers (CPUs {server}) and clients (CPUs {client}) share physical cores (CPUs {} are one each): what the client does \
+             slows the server down. Give each whole cores (--server-cpus, --client-cpus).",
+            shared.join("; ")
+        )
+    })
 }

@@ -39,6 +39,29 @@ fn without_a_believable_run_there_is_no_answer() {
 }
 
 #[test]
+fn servers_and_clients_on_one_core_are_remarked() {
+    let mut result = fixture::result();
+    for (siblings, remarked) in [
+        (None, false),
+        (Some(vec![]), false),
+        (Some(vec!["0-1".to_owned()]), true),
+    ] {
+        result.machine.thread_siblings = siblings;
+        for text in [
+            terminal::render(&result),
+            markdown::render(&result),
+            html::render(&result),
+        ] {
+            assert_eq!(
+                text.contains("share physical cores (CPUs 0-1 are one each)"),
+                remarked,
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
 fn what_was_served_is_not_what_was_offered() {
     let mut result = fixture::result();
     let answer = |result: &LabResult| sentences::answer(result, "few");
@@ -51,7 +74,10 @@ fn what_was_served_is_not_what_was_offered() {
     // Another one that did not keep up did not serve the same.
     result.runs[1].replies_per_second = 19_600.0;
     let text = answer(&result);
-    assert!(text.contains("epoll served 20,000") && text.contains("tokio took"), "{text}");
+    assert!(
+        text.contains("epoll served 20,000") && text.contains("tokio took"),
+        "{text}"
+    );
     result.runs[0].replies_per_second = 19_600.0;
     let text = answer(&result);
     assert!(
@@ -67,10 +93,18 @@ fn memory_per_connection_is_shown_of_many_connections_alone() {
         let mut result = result.clone();
         result.config.scenarios.truncate(1);
         result.config.scenarios[0].connections = connections;
-        for text in [terminal::render(&result), markdown::render(&result), html::render(&result)] {
+        for text in [
+            terminal::render(&result),
+            markdown::render(&result),
+            html::render(&result),
+        ] {
             // The method speaks of it in any case.
             let text = text.replace("Resident memory per connection is", "");
-            assert_eq!(text.contains("Resident memory per connection"), shown, "{connections}: {text}");
+            assert_eq!(
+                text.contains("Resident memory per connection"),
+                shown,
+                "{connections}: {text}"
+            );
         }
     }
     assert!(markdown::render(&result).contains("shown from 1000 connections on"));

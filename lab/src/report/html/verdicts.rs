@@ -42,7 +42,7 @@ fn words(verdict: Verdict) -> (&'static str, &'static str) {
             "Give it more CPUs (--client-cpus) or threads (--client-threads), or offer less (--rate).",
         ),
         Verdict::Unlittle => (
-            "Throughput and times contradict each other (Little's law).",
+            "Throughput and times contradict each other (Little's law; checked in closed loops).",
             "Look for lost replies and a client that stalls.",
         ),
         Verdict::Unstable => (
