@@ -176,8 +176,8 @@ fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<(f64, Strin
             let baseline = believable(result, scenario, baseline)?;
             exact(run, &rule.metric)?;
             exact(baseline, &rule.metric)?;
-            let (estimate, _) = comparison::ratio(run, baseline, &rule.metric, result.config.seed)
-                .ok_or_else(missing)?;
+            let (estimate, _) =
+                comparison::ratio(run, baseline, &rule.metric, result.config.seed).ok_or_else(missing)?;
             let ratio = estimate.median;
             let shown = match estimate.interval {
                 Some((low, high)) if estimate.holds_one() => {
@@ -325,7 +325,12 @@ mod tests {
         ] {
             let found = violations(&rule.parse().unwrap(), &result);
             assert_eq!(!found.is_empty(), holds, "{rule}: {found:?}");
-            assert!(found.iter().all(|line| line.contains("no difference is shown (1.06")), "{found:?}");
+            assert!(
+                found
+                    .iter()
+                    .all(|line| line.contains("no difference is shown (1.06")),
+                "{found:?}"
+            );
         }
         // Too few cycles for an interval: the ratio itself counts.
         for run in &mut result.runs {

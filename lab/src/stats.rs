@@ -190,7 +190,11 @@ mod tests {
             // The median of the tail's logarithm is that of a standard exponential distribution, ln 2.
             let tail = |random: &mut fastrand::Rng| (0.1 * -(1.0 - random.f64()).ln()).exp();
             for (what, truth, draw) in [
-                ("noise", 9.0, &(|random: &mut _| noisy(random, 9.0)) as &dyn Fn(&mut _) -> f64),
+                (
+                    "noise",
+                    9.0,
+                    &(|random: &mut _| noisy(random, 9.0)) as &dyn Fn(&mut _) -> f64,
+                ),
                 ("a long tail", (0.1 * 2f64.ln()).exp(), &tail),
             ] {
                 let holds = (0..EXPERIMENTS)
@@ -201,7 +205,10 @@ mod tests {
                     })
                     .count();
                 // About 90 %, as the experiments themselves are chance.
-                assert!(holds * 100 >= EXPERIMENTS * 89, "{holds} of {EXPERIMENTS}: {what}, {count} values");
+                assert!(
+                    holds * 100 >= EXPERIMENTS * 89,
+                    "{holds} of {EXPERIMENTS}: {what}, {count} values"
+                );
             }
         }
     }

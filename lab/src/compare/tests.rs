@@ -163,7 +163,10 @@ fn another_load_is_not_compared_and_decides_no_rule() {
     type Change = fn(&mut LabResult);
     let changes: [(Change, &str); 4] = [
         (|after| after.config.scenarios[0].connections = 60, "connections"),
-        (|after| after.config.scenarios[0].message_bytes = 60, "message bytes"),
+        (
+            |after| after.config.scenarios[0].message_bytes = 60,
+            "message bytes",
+        ),
         (|after| offer(after, 20_000.0 * 1.021), "20420 after"),
         (|after| offer(after, 20_000.0 * 0.979), "19580 after"),
     ];
@@ -172,9 +175,15 @@ fn another_load_is_not_compared_and_decides_no_rule() {
         change(&mut after);
         let text = terminal(&compare(&before, &after, 1));
         let few = &text[..text.find("\nmany\n").unwrap()];
-        assert!(few.contains("few, CPU per message: not comparable") && few.contains(named), "{few}");
+        assert!(
+            few.contains("few, CPU per message: not comparable") && few.contains(named),
+            "{few}"
+        );
         assert!(!few.contains("takes"), "{few}");
-        assert!(few.lines().all(|line| !line.trim_end().ends_with(" more")), "{few}");
+        assert!(
+            few.lines().all(|line| !line.trim_end().ends_with(" more")),
+            "{few}"
+        );
         for rule in [
             "few: tokio cpu_micros_per_message > 1.05",
             "few: tokio cpu_micros_per_message > 9",
@@ -286,7 +295,10 @@ fn a_capacity_that_is_only_a_lower_bound_has_no_ratio() {
             "few: epoll/tokio capacity_per_second > 9",
         ] {
             let found = failures(rule, before, after);
-            let named = ["cannot be decided in few: before", "cannot be decided in few: after"][side];
+            let named = [
+                "cannot be decided in few: before",
+                "cannot be decided in few: after",
+            ][side];
             assert!(found.len() == 1 && found[0].contains(named), "{rule}: {found:?}");
         }
         assert!(failures("few: epoll capacity_per_second < 0.5", before, after).is_empty());
@@ -297,7 +309,11 @@ fn a_capacity_that_is_only_a_lower_bound_has_no_ratio() {
 fn chance_fails_no_rule() {
     let (before, mut after) = (result(), result());
     // A typical cycle costs 6 % more, but the cycles are spread far wider than that.
-    for (cycle, micros) in after.runs[0].cycles.iter_mut().zip([8.0, 8.5, 9.0, 10.9, 11.1, 12.0, 13.0, 14.0]) {
+    for (cycle, micros) in after.runs[0]
+        .cycles
+        .iter_mut()
+        .zip([8.0, 8.5, 9.0, 10.9, 11.1, 12.0, 13.0, 14.0])
+    {
         cycle.server_cpu_seconds = Some(micros * cycle.replies as f64 / 1e6);
     }
     let compared = compare(&before, &after, 1);

@@ -206,7 +206,9 @@ fn rows(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<Vec<String>> {
         for figure in &contender.figures {
             let (title, shown) = appearance(figure.name);
             let side = |value: Option<f64>, at_least: bool| {
-                or_missing(value, |value| format!("{}{}", if at_least { "≥" } else { "" }, shown(value)))
+                or_missing(value, |value| {
+                    format!("{}{}", if at_least { "≥" } else { "" }, shown(value))
+                })
             };
             let mut row = vec![
                 contender.name.to_owned(),

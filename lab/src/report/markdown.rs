@@ -64,7 +64,11 @@ pub fn render(result: &LabResult) -> String {
         client(&mut out, result, &scenario.name);
         profiles(&mut out, result, &scenario.name);
     }
-    let _ = write!(out, "\n## Method\n\n{}\n", escaped(&method::method(&result.config)));
+    let _ = write!(
+        out,
+        "\n## Method\n\n{}\n",
+        escaped(&method::method(&result.config))
+    );
     machine(&mut out, result);
     let config = serde_json::to_string_pretty(&result.config).unwrap_or_default();
     let _ = write!(out, "\n## Configuration\n\n```json\n{config}\n```\n");

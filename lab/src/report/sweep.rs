@@ -116,8 +116,14 @@ pub fn tables(result: &LabResult) -> Vec<Table> {
     ] {
         tables.push(table(sweep, title.to_owned(), |family, point| {
             cell(result, family, point, |run| {
-                let bound = if comparison::is_at_least(run, figure) { "≥" } else { "" };
-                or_missing(comparison::value(run, figure), |value| format!("{bound}{}", show(value)))
+                let bound = if comparison::is_at_least(run, figure) {
+                    "≥"
+                } else {
+                    ""
+                };
+                or_missing(comparison::value(run, figure), |value| {
+                    format!("{bound}{}", show(value))
+                })
             })
         }));
     }

@@ -264,7 +264,11 @@ pub fn hostile() -> LabResult {
     for run in result.runs.iter_mut().filter(|run| run.contender == "tokio") {
         run.contender = name();
     }
-    for record in result.profiles.iter_mut().filter(|record| record.contender == "tokio") {
+    for record in result
+        .profiles
+        .iter_mut()
+        .filter(|record| record.contender == "tokio")
+    {
         record.contender = name();
     }
     result.comparisons = comparison::compare(&result);

@@ -146,8 +146,14 @@ fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
     let rows = sweep.points.iter().map(|point| {
         let cells = sweep.families.iter().map(|family| {
             run(result, family, point).map_or_else(missing, |run| {
-                let bound = if figure.id == CAPACITY && run.capacity_is_at_least { "≥ " } else { "" };
-                let text = or_missing((figure.of)(run), |value| format!("{bound}{}", (figure.text)(value)));
+                let bound = if figure.id == CAPACITY && run.capacity_is_at_least {
+                    "≥ "
+                } else {
+                    ""
+                };
+                let text = or_missing((figure.of)(run), |value| {
+                    format!("{bound}{}", (figure.text)(value))
+                });
                 if run.is_ok() {
                     text
                 } else {

@@ -251,7 +251,11 @@ fn names_are_never_markup_in_profiles() {
         let start = page.find(text).unwrap_or_else(|| panic!("no {text}"));
         page[start..].contains("&lt;script&gt;alert") || page[start..].contains("&#60;script&#62;alert")
     };
-    for place in ["Flame graph: ", "functions with most CPU time", "has no profile: "] {
+    for place in [
+        "Flame graph: ",
+        "functions with most CPU time",
+        "has no profile: ",
+    ] {
         assert!(escaped(place), "{place}");
     }
     // A name with angle brackets is shown whole.
@@ -265,10 +269,17 @@ fn names_are_never_markup_in_markdown() {
         let text = markdown::render(&result);
         // The configuration stands in a block of code, in which nothing is markup.
         let prose = text.split("```json").next().unwrap();
-        assert!(!prose.contains('<'), "{:?}", prose.lines().find(|line| line.contains('<')));
+        assert!(
+            !prose.contains('<'),
+            "{:?}",
+            prose.lines().find(|line| line.contains('<'))
+        );
         assert!(prose.contains("&lt;script>alert"), "{prose}");
     }
-    assert_eq!(markdown::escaped("<A as B>::c & d|e\nf"), "&lt;A as B>::c &amp; d\\|e f");
+    assert_eq!(
+        markdown::escaped("<A as B>::c & d|e\nf"),
+        "&lt;A as B>::c &amp; d\\|e f"
+    );
     let (result, hostile) = (samples::usual(), samples::hostile());
     let text = crate::compare::markdown(&crate::compare::compare(&result, &hostile, 1));
     assert!(!text.contains('<') && text.contains("&lt;script>alert"), "{text}");
