@@ -331,8 +331,7 @@ fn memory_whose_parts_are_not_known_is_one_bar() {
         let picture = pictures(&page)
             .into_iter()
             .find(|svg| svg.contains("Resident memory under load"));
-        let looks = [" whole\"", " pale\""].map(|look| picture.unwrap().matches(look).count());
-        looks
+        [" whole\"", " pale\""].map(|look| picture.unwrap().matches(look).count())
     };
     assert_eq!(bars(&result), [0, 2]);
     result.runs[0].server.resident_bytes_before_connections = None;
