@@ -2,6 +2,7 @@
 
 pub mod external;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -244,13 +245,13 @@ pub fn select(
     if selected.is_empty() {
         return refuse("no contender is left".to_owned());
     }
-    for index in 0..selected.len() {
-        let earlier = selected[..index]
-            .iter()
-            .filter(|earlier| earlier.origin == selected[index].origin)
-            .count();
-        if earlier > 0 {
-            selected[index].name = format!("{}#{}", selected[index].name, earlier + 1);
+    // By name, not by origin: two of the user's own may do the same and keep the names that the user gave them.
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for contender in &mut selected {
+        let times = times.entry(contender.name.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            contender.name = format!("{}#{times}", contender.name);
         }
     }
     Ok(selected)
@@ -432,6 +433,19 @@ mod tests {
         assert_eq!(
             names(&["epoll", "tokio", "epoll", "epoll"], &[]).unwrap(),
             ["epoll", "tokio", "epoll#2", "epoll#3"]
+        );
+    }
+
+    #[test]
+    fn two_names_of_one_thing_stay_two_names() {
+        let own = ["old", "new"].map(|name| {
+            let text = format!("name={name},command=./mine {{port}}");
+            Contender::parse(&text).unwrap()
+        });
+        assert_eq!(names(&["own"], &own).unwrap(), ["old", "new"]);
+        assert_eq!(
+            names(&["old", "new", "old"], &own).unwrap(),
+            ["old", "new", "old#2"]
         );
     }
 
