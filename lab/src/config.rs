@@ -107,7 +107,7 @@ impl CpuPlan {
     }
 }
 
-/// Options of the `epoll` engine, passed on as they are.
+/// Options of the `epoll` engine, passed on to it and to its yardstick `bare` as they are, and to nobody else.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpollOptions {
     /// How listening sockets are shared.

@@ -151,13 +151,13 @@ pub struct Common {
     /// Pin nobody to CPUs
     #[arg(long, env, conflicts_with_all = ["server_cpus", "client_cpus"])]
     pub(super) no_pin: bool,
-    /// Passed to epoll: how listening sockets are shared
+    /// Passed to epoll (and bare): how listening sockets are shared
     #[arg(long, env, value_parser = ["shared", "exclusive", "reuseport"])]
     pub(super) accept: Option<String>,
-    /// Passed to epoll: edge- or level-triggered
+    /// Passed to epoll (and bare): edge- or level-triggered
     #[arg(long, env, value_parser = ["edge", "level"])]
     pub(super) trigger: Option<String>,
-    /// Passed to epoll: events for each wait
+    /// Passed to epoll (and bare): events for each wait
     #[arg(long, env, value_name = "N")]
     pub(super) events: Option<usize>,
     /// After the measured slices, take a CPU profile of each contender that serves /debug/pprof/profile beside its

@@ -106,17 +106,25 @@ fn start_engine(
     start_ready(command, contender, config, waiter)
 }
 
+/// Who is told what the flags of `epoll` say: itself, and the yardstick that it is held against, which would measure
+/// something else with other sockets and other waits.
+const EPOLLS: [&str; 2] = ["epoll", "bare"];
+
 /// What is said to our own server alone.
 fn engine_flags(engine: &str, contender: &Contender, config: &Config) -> Vec<String> {
+    let of_epoll = |value: Option<String>| value.filter(|_| EPOLLS.contains(&engine));
     let flags = [
         ("--engine", Some(engine.to_owned())),
         (
             "--linger",
             contender.linger_micros.map(|micros| format!("{micros}us")),
         ),
-        ("--accept", config.epoll.accept.clone()),
-        ("--trigger", config.epoll.trigger.clone()),
-        ("--events", config.epoll.events.map(|events| events.to_string())),
+        ("--accept", of_epoll(config.epoll.accept.clone())),
+        ("--trigger", of_epoll(config.epoll.trigger.clone())),
+        (
+            "--events",
+            of_epoll(config.epoll.events.map(|events| events.to_string())),
+        ),
     ];
     flags
         .into_iter()
@@ -341,6 +349,15 @@ mod tests {
             engine_flags("epoll", &contender, &config).join(" "),
             "--engine epoll --linger 50us --trigger level --events 7"
         );
+        contender.linger_micros = None;
+        config.epoll.accept = Some("shared".to_owned());
+        assert_eq!(
+            engine_flags("bare", &contender, &config).join(" "),
+            "--engine bare --accept shared --trigger level --events 7"
+        );
+        for other in ["uring", "tokio", "threads"] {
+            assert_eq!(engine_flags(other, &contender, &config), ["--engine", other]);
+        }
     }
 
     #[test]
