@@ -271,11 +271,18 @@ fn own_command(role: &str) -> Result<Command, String> {
     let exe =
         std::env::current_exe().map_err(|error| format!("the lab cannot find its own program: {error}"))?;
     let mut command = Command::new(exe);
-    command.arg(role).env_clear();
+    command.arg(role);
+    without_settings(&mut command);
+    Ok(command)
+}
+
+/// Clears a command's environment but for what programs need to find things and to tell of failures: a variable of the
+/// lab's that is a flag of one server (READ_BUFFER, GOGC) must not make it unlike the others.
+fn without_settings(command: &mut Command) {
+    command.env_clear();
     for name in ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE", "RUST_LOG"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
     }
-    Ok(command)
 }

@@ -3,6 +3,7 @@
 // Helpers of a test may fail the test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -224,6 +225,52 @@ fn a_contender_that_cannot_run_is_a_row_that_says_why() {
     let text = String::from_utf8(again.get_output().stdout.clone()).unwrap();
     assert!(text.contains("gone is skipped"), "{text}");
     assert!(reports.iter().all(|report| report.is_file()));
+}
+
+#[test]
+fn settings_of_our_server_reach_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    // What a contender of this repository that is built apart would be: it notes its environment, and ends.
+    let external = folder.path().join("contenders/rust-runtimes/target/release/mio");
+    std::fs::create_dir_all(external.parent().unwrap()).unwrap();
+    std::fs::write(&external, "#!/bin/sh\nenv > external\nexit 1\n").unwrap();
+    std::fs::set_permissions(&external, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mine = "name=mine,command=\"sh -c 'env > mine' {port}\"";
+    let output = lab(folder.path())
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .args([
+            "--scenario",
+            "few",
+            "--contenders",
+            "mio,mine",
+            "--contender",
+            mine,
+        ])
+        .envs([
+            ("READ_BUFFER", "7"),
+            ("NODELAY", "false"),
+            ("GOGC", "off"),
+            ("OF_MINE", "kept"),
+        ])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let noted = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join(name));
+        text.unwrap_or_else(|error| panic!("{name}: {error}: {stderr}"))
+    };
+    let (external, mine) = (noted("external"), noted("mine"));
+    for setting in ["READ_BUFFER", "NODELAY"] {
+        assert!(
+            !external.contains(setting) && !mine.contains(setting),
+            "{external}\n{mine}"
+        );
+    }
+    for of_the_user in ["GOGC=off", "OF_MINE=kept"] {
+        assert!(!external.contains(of_the_user), "{external}");
+        assert!(mine.contains(of_the_user), "{mine}");
+    }
+    assert!(external.contains("PATH="), "{external}");
 }
 
 #[test]

@@ -57,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "client::summary",
             "client::main",
             "server::main",
+            "server::variables",
             "server::engine",
         ],
     ),

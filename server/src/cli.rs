@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use sys::cpu::CpuSet;
 use telemetry::profile::request::HERTZ;
 
@@ -155,6 +155,15 @@ enum Command {
     Healthcheck,
     /// List the engines, a line each: name, `ok` or why this machine refuses it, and what it does (tab-separated)
     Engines,
+}
+
+/// The variables of the environment that flags may come from.
+pub fn variables() -> Vec<String> {
+    let command = Args::command();
+    let variables = command.get_arguments().filter_map(|argument| argument.get_env());
+    variables
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Parses and validates; nothing is opened or changed here.
@@ -327,7 +336,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Args::command().debug_assert();
     }
 

@@ -110,8 +110,9 @@ pub struct Common {
     )]
     pub(super) contenders: Vec<String>,
     /// A contender of your own: name=mine,echo=HOST:PORT[,metrics=URL] (it runs already) or
-    /// name=mine,command="./mine --port {port}"[,metrics=URL with {metrics_port}] (the lab starts it); repeatable,
-    /// in the environment separated by semicolons
+    /// name=mine,command="./mine --port {port}"[,metrics=URL with {metrics_port}] (the lab starts it, with
+    /// its own environment but for the variables of our server's flags, such as METRICS and READ_BUFFER); repeatable, in
+    /// the environment separated by semicolons
     #[arg(long, env, value_name = "DEFINITION")]
     pub(super) contender: Vec<String>,
     /// To whom all others are compared [default: epoll; without it the first contender]

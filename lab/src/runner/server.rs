@@ -143,6 +143,7 @@ fn start_external(
         .ok_or_else(|| Refusal::Cannot(format!("the lab knows no server called `{name}`")))?;
     let mut command = Command::new(external.program().map_err(Refusal::Cannot)?);
     command.args(external.flags);
+    super::without_settings(&mut command);
     start_ready(command, contender, config, waiter)
 }
 
@@ -239,6 +240,11 @@ fn start_command(
     command.arg(crate::exec::NAME);
     command.arg(config.cpus.server().unwrap_or(crate::exec::ANYWHERE));
     command.args(words.iter().map(|word| filled(word)));
+    // Its own environment is the user's business, and it may need it. What the lab shares with our own server is not
+    // meant for it: METRICS is where the lab's metrics are.
+    for name in ::server::variables() {
+        command.env_remove(name);
+    }
     let mut child = Child::start(command, STOP_GRACE).map_err(Refusal::Cannot)?;
     let echo = format!("127.0.0.1:{port}");
     let accepts = waiter.until(START_PATIENCE, || {
