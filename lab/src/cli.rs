@@ -89,7 +89,7 @@ pub enum Action {
     Compare(CompareArgs),
     /// List contenders and scenarios, and what cannot run here and why
     List,
-    /// Make table and report.md again from a result.json
+    /// Make the table, report.md and report.html again from a result.json
     Report {
         /// The result.json.
         file: PathBuf,

@@ -17,7 +17,7 @@ use crate::report;
 use crate::result::{LabResult, SCHEMA};
 use crate::runner::{self, Session, Stop, Waiter};
 use crate::store::Store;
-use crate::{EXIT_FAILURE, EXIT_INPUT, EXIT_RULE, fail, fail_if, refuse};
+use crate::{EXIT_FAILURE, EXIT_INPUT, EXIT_RULE, fail, fail_if, refuse, show};
 
 /// How long the final figures can still be scraped: whoever scrapes each second sees them twice.
 const LAST_SCRAPE: Duration = Duration::from_secs(2);
@@ -121,8 +121,8 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, 
             eprintln!("error: {error:#}");
             code = EXIT_FAILURE;
         }
-        print!("{}", report::terminal::render(result));
-        print!("{}", report::terminal::places(&store.report_paths()));
+        show(&report::terminal::render(result));
+        show(&report::terminal::places(&store.report_paths()));
     }
     if stopped {
         return EXIT_STOPPED;

@@ -170,6 +170,20 @@ fn the_list_names_every_contender_and_scenario() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = ["--contenders", "own", "--contender", "name=gone,echo=127.0.0.1:1"];
+    for (words, code) in [(&["list"][..], 0), (&gone, 2)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = lab(folder.path()).args(words).stdout(writer).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{words:?}: {stderr}");
+    }
+}
+
+#[test]
 fn it_starts_itself_as_server_and_client() {
     let folder = tempfile::tempdir().unwrap();
     for role in ["server", "client"] {
