@@ -10,6 +10,8 @@ use telemetry::exporter::Exporter;
 use telemetry::process::OwnProcess;
 
 use crate::config::Config;
+use crate::contender::{Contender, Origin, external};
+use crate::engines;
 use crate::machine::Machine;
 use crate::metrics::LabMetrics;
 use crate::progress::Progress;
@@ -65,7 +67,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
             return EXIT_INPUT;
         }
     };
-    let planned = runner::estimate(config);
+    let planned = runner::estimate(config, able);
     let mut progress = Progress::new(planned);
     progress.say(&format!(
         "{} scenario(s) × {} contender(s), about {}; results go to {}",
@@ -102,6 +104,17 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
     let (result, input_faults) = (session.result, session.input_faults);
     drop(progress);
     conclude(outcome, &result, input_faults, &store)
+}
+
+/// Whether a contender can run here, as far as can be told before it is started.
+fn able(contender: &Contender) -> bool {
+    match &contender.origin {
+        Origin::Engine { engine } => engines::probe(engine).is_ok(),
+        Origin::External { external } => {
+            external::find(external).is_some_and(|external| external.probe().is_ok())
+        }
+        Origin::Command { .. } | Origin::Running { .. } => true,
+    }
 }
 
 /// Shows what there is and says how it went. `input_faults` of the skipped are so because of what the user said.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::comparison;
 use crate::config::Config;
+use crate::contender::Contender;
 use crate::metrics::{LabMetrics, Phase};
 use crate::progress::Progress;
 use crate::result::LabResult;
@@ -138,7 +139,10 @@ impl Session<'_> {
         let mut lanes = Vec::new();
         for (index, contender) in self.config.contenders.iter().enumerate() {
             match lane::start(self, scenario, index, contender)? {
-                Ok(lane) => lanes.push(lane),
+                Ok(lane) => {
+                    lanes.push(lane);
+                    self.done(starting(scenario));
+                }
                 Err(skipped) => {
                     self.metrics.leave(&contender.name);
                     self.progress.say(&format!(
@@ -148,7 +152,6 @@ impl Session<'_> {
                     self.result.skipped.push(skipped);
                 }
             }
-            self.done(starting(scenario));
         }
         Ok(lanes)
     }
@@ -251,9 +254,10 @@ fn starting(scenario: &Scenario) -> Duration {
     START_AND_STOP + Duration::from_secs_f64(scenario.connections as f64 / RAMP_PER_SECOND)
 }
 
-/// About how long all of it takes.
-pub fn estimate(config: &Config) -> Duration {
-    let contenders = config.contenders.len() as u32;
+/// About how long all of it takes, when those contenders run of which `able` is true: the others cost no time.
+pub fn estimate(config: &Config, able: impl Fn(&Contender) -> bool) -> Duration {
+    let contenders = config.contenders.iter().filter(|contender| able(contender));
+    let contenders = contenders.count() as u32;
     let of_scenario = |scenario: &Scenario| {
         let warm_up = scenario.slice().min(calibration::WARM_UP_MAX);
         (starting(scenario)

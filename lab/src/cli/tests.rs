@@ -62,6 +62,25 @@ fn quick_is_short_but_what_is_said_stands() {
 }
 
 #[test]
+fn the_time_that_help_and_readme_promise_suffices_for_all_default_contenders() {
+    let planned = |words: &[&str]| {
+        let words = std::iter::once("lab").chain(words.iter().copied());
+        let run = Lab::try_parse_from(words).unwrap().run;
+        let config = run.validated(&crate::engines::names(), &"0-1".parse().unwrap());
+        crate::runner::estimate(&config.unwrap(), |_| true)
+    };
+    assert!(planned(&["--quick"]) < Duration::from_secs(30));
+    assert!(planned(&[]) < Duration::from_secs(180));
+    let able = |contender: &Contender| contender.name != "threads";
+    let config = config(&[]).unwrap();
+    let (some, all) = (
+        crate::runner::estimate(&config, able),
+        crate::runner::estimate(&config, |_| true),
+    );
+    assert!(some < all, "who cannot run costs no time");
+}
+
+#[test]
 fn several_definitions_in_one_text() {
     let text = "name=a,echo=x:1;name=b,command=\"./b ; {port}\"; name=c,echo=y:2;";
     let config = config(&["--contender", text, "--contenders", "own"]).unwrap();
