@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use sys::cpu::CpuSet;
 
-use cli::{Action, Asked, CompareArgs, UsageError};
+use cli::{Action, Asked, CompareArgs, Unread, UsageError};
 use config::Config;
 use result::LabResult;
 
@@ -66,7 +66,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
     let asked = match Asked::parse(&args) {
         Ok(asked) => asked,
-        Err(error) => {
+        Err(Unread::Value(line)) => return refuse(&line),
+        Err(Unread::Parser(error)) => {
             // Help and version are no errors: clap knows where each belongs and what code it has.
             let _ = error.print();
             return ExitCode::from(error.exit_code() as u8);

@@ -44,8 +44,8 @@ fn bad_input_is_one_message_and_exit_code_2_and_leaves_nothing() {
         (vec!["--contender", "name=mine,port=7000"], "`port`"),
         (vec!["--baseline", "nginx"], "nginx"),
         (vec!["--accept", "fair"], "fair"),
-        (vec!["--profile", "--profile-seconds", "0"], "1..=300"),
-        (vec!["--profile", "--profile-seconds", "301"], "1..=300"),
+        (vec!["--profile", "--profile-seconds", "0"], "1 to 300"),
+        (vec!["--profile", "--profile-seconds", "301"], "1 to 300"),
         (vec!["--profile", "--profile-seconds", "abc"], "abc"),
         (vec!["--nonsense"], "--nonsense"),
         (vec!["nonsense"], "nonsense"),
@@ -136,6 +136,43 @@ fn flags_may_come_from_the_environment() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{name}: {stderr}");
         assert!(stderr.contains(value), "{name}: {stderr}");
+        let named = format!("error: {name} in the environment");
+        assert!(
+            stderr.starts_with(&named) && stderr.lines().count() == 1,
+            "{name}: {stderr}"
+        );
+        assert!(content(folder.path()).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_number_that_cannot_be_is_said_in_one_line_with_its_remedy() {
+    let to = |least: u64, most: u64| format!("should be a whole number from {least} to {most}");
+    for (flag, least, most, beyond) in [
+        ("--connections", 1, 10_000_000, "10000001"),
+        ("--message-bytes", 1, 16 << 20, "16777217"),
+        ("--workers", 1, 1024, "1025"),
+        ("--events", 1, 65_536, "65537"),
+        ("--cycles", 1, u64::from(u32::MAX), "4294967296"),
+        ("--profile-seconds", 1, 300, "301"),
+        ("--seed", 0, u64::MAX, "18446744073709551616"),
+    ] {
+        for value in ["", "abc", "1.5", beyond] {
+            let folder = tempfile::tempdir().unwrap();
+            let variable = flag[2..].to_uppercase().replace('-', "_");
+            let as_flag = lab(folder.path()).args([flag, value]).output().unwrap();
+            let as_variable = lab(folder.path()).env(&variable, value).output().unwrap();
+            for (output, origin) in [
+                (as_flag, flag.to_owned()),
+                (as_variable, format!("{variable} in the environment")),
+            ] {
+                assert_eq!(output.status.code(), Some(2), "{origin} {value}");
+                assert_eq!(
+                    String::from_utf8(output.stderr).unwrap(),
+                    format!("error: {origin}: `{value}` {}\n", to(least, most))
+                );
+            }
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use sys::cpu::CpuSet;
 use telemetry::profile::request::HERTZ;
 
-use crate::engine::{self, Accept, ENGINES, Engine, Trigger, YARDSTICKS};
+use crate::engine::{self, Accept, ENGINES, EVENTS_MAX, Engine, Trigger, WORKERS_MAX, YARDSTICKS};
 use crate::failure::Failure;
 use crate::listen::Listen;
 
@@ -56,14 +56,10 @@ pub struct Config {
     pub workers: NonZeroUsize,
 }
 
-/// More threads than any machine has CPUs only cost memory.
-const WORKERS_MAX: usize = 1024;
 /// Longer than this nobody wants a message to wait.
 const LINGER_MAX: Duration = Duration::from_millis(10);
 /// Beyond this a read buffer holds more than a socket does.
 const READ_BUFFER_MAX: usize = 64 << 20;
-/// Beyond this a wait's room for events is just memory.
-const EVENTS_MAX: usize = 1 << 16;
 
 /// The echo service on several engines.
 ///

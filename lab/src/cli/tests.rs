@@ -6,11 +6,19 @@ use crate::config::CpuPlan;
 const ENGINES: &[&str] = &["epoll", "tokio", "threads"];
 
 fn config_on(cpus: &str, words: &[&str]) -> Result<Config, String> {
-    let words = std::iter::once("lab").chain(words.iter().copied());
-    let lab = Lab::try_parse_from(words).map_err(|error| error.to_string())?;
-    lab.run
-        .validated(ENGINES, &cpus.parse().unwrap())
+    let Asked::Run(args) = read(&[&["lab"], words].concat())? else {
+        panic!("no run");
+    };
+    args.validated(ENGINES, &cpus.parse().unwrap())
         .map_err(|error| error.to_string())
+}
+
+fn read(words: &[&str]) -> Result<Asked, String> {
+    let words: Vec<_> = words.iter().map(OsString::from).collect();
+    Asked::parse(&words).map_err(|unread| match unread {
+        Unread::Value(line) => line,
+        Unread::Parser(error) => error.to_string(),
+    })
 }
 
 fn config(words: &[&str]) -> Result<Config, String> {
@@ -142,9 +150,7 @@ fn those_linger_that_can() {
 }
 
 fn sweep(words: &[&str]) -> Result<Config, String> {
-    let words = ["lab", "sweep"].iter().chain(words).copied();
-    let lab = Lab::try_parse_from(words).map_err(|error| error.to_string())?;
-    let Some(Action::Sweep(args)) = lab.action else {
+    let Asked::Action(Action::Sweep(args)) = read(&[&["lab", "sweep"], words].concat())? else {
         panic!("no sweep");
     };
     args.validated(ENGINES, &"0-1".parse().unwrap())
@@ -282,7 +288,7 @@ fn what_is_wrong_in_a_sweep_is_named() {
         ),
         (
             vec!["--connections", "10,99999999"],
-            "--connections: `99999999` should be between",
+            "--connections: `99999999` should be a whole number from 1 to 10000000",
         ),
         (
             vec!["--connections", "10,20", "--workers", "1,2"],
@@ -302,6 +308,10 @@ fn what_is_wrong_in_a_sweep_is_named() {
         ),
         (vec!["--message-bytes", "1,99999999"], "--message-bytes: "),
         (vec!["--workers", "0,1"], "--workers: `0` should be"),
+        (
+            vec!["--workers", "1,2000"],
+            "--workers: `2000` should be a whole number from 1 to 1024",
+        ),
         (
             vec!["--workers", "1,2", "--contender", "name=mine,echo=x:1"],
             "--workers: `mine` is a contender of yours",
@@ -336,16 +346,22 @@ fn what_is_wrong_is_named() {
         (vec!["--rate", "fast"], "--rate: `fast`"),
         (
             vec!["--connections", "0"],
-            "--connections: `0` should be between 1",
+            "--connections: `0` should be a whole number from 1 to 10000000",
         ),
-        (vec!["--connections", "abc"], "'abc'"),
+        (
+            vec!["--connections", "abc"],
+            "--connections: `abc` should be a whole number",
+        ),
         (vec!["--message-bytes", "0"], "--message-bytes: `0` should be"),
         (
             vec!["--message-bytes", "99999999999"],
             "--message-bytes: `99999999999` should be",
         ),
-        (vec!["--cycles", "0"], "--cycles: `0` measures nothing"),
-        (vec!["--slice", "soon"], "'soon'"),
+        (
+            vec!["--cycles", "0"],
+            "--cycles: `0` should be a whole number from 1 to",
+        ),
+        (vec!["--slice", "soon"], "--slice: `soon` should be a duration"),
         (
             vec!["--slice", "0ms"],
             "--slice: `0s` should be between 10ms and 1h",
@@ -382,10 +398,21 @@ fn what_is_wrong_is_named() {
             ],
             "--client-metrics: 127.0.0.1:9100 and the next ports",
         ),
-        (vec!["--workers", "0"], "--workers: 0"),
-        (vec!["--events", "0"], "--events: 0"),
+        (
+            vec!["--workers", "0"],
+            "--workers: `0` should be a whole number from 1 to 1024",
+        ),
+        (vec!["--workers", "1025"], "--workers: `1025` should be"),
+        (
+            vec!["--events", "0"],
+            "--events: `0` should be a whole number from 1 to 65536",
+        ),
+        (vec!["--events", "65537"], "--events: `65537` should be"),
         (vec!["--arrivals", "often"], "`often`"),
-        (vec!["--accept", "all"], "'all'"),
+        (
+            vec!["--accept", "all"],
+            "--accept: `all` should be one of shared, exclusive, reuseport",
+        ),
         (vec!["--server-cpus", "99"], "--server-cpus: 99"),
         (vec!["--client-cpus", "x"], "`x`"),
         (vec!["--server-cpus", "0-1"], "no CPU of 0-1 for the clients"),
@@ -401,7 +428,10 @@ fn what_is_wrong_is_named() {
         (vec!["--fail-if", "tokio cpu > 1"], "no figure `cpu`"),
         (vec!["--fail-if", "go/epoll cpu_percent > 1"], "`go` is none"),
         (vec!["--fail-if", "f: tokio cpu_percent > 1"], "`f` is none"),
-        (vec!["--repeat=maybe"], "'maybe'"),
+        (
+            vec!["--repeat=maybe"],
+            "--repeat: `maybe` should be one of true, false",
+        ),
         (vec!["--colour"], "--colour"),
     ] {
         let error = config(&words).unwrap_err();
