@@ -267,6 +267,7 @@ impl Common {
         let workers = load.workers.unwrap_or_else(|| count(cpus.server()));
         Ok(Config {
             client_threads: count(cpus.client()),
+            connections_by_flag: load.connections.is_some(),
             scenarios,
             contenders,
             baseline,

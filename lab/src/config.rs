@@ -14,6 +14,9 @@ use crate::scenario::Scenario;
 pub struct Config {
     /// One after the other.
     pub scenarios: Vec<Scenario>,
+    /// Whether the connections are what a flag says rather than the scenarios: too many are a fault of the input then.
+    #[serde(skip)]
+    pub connections_by_flag: bool,
     /// Who takes part, in order.
     pub contenders: Vec<Contender>,
     /// To whom all others are compared: one of the contenders.

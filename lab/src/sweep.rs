@@ -113,6 +113,7 @@ fn over_scenarios(
         ));
     }
     config.scenarios.clear();
+    config.connections_by_flag |= parameter == Parameter::Connections;
     let mut points = Vec::new();
     for &value in values {
         let mut scenario = base

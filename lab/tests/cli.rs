@@ -279,6 +279,32 @@ fn a_contender_that_cannot_run_is_a_row_that_says_why() {
 }
 
 #[test]
+fn more_connections_than_can_be_are_a_fault_of_the_input_when_a_flag_asks_for_them() {
+    let asked = |words: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("huge.toml"),
+            "connections = 10000000\npace = \"open\"\n",
+        )
+        .unwrap();
+        let mut command = lab(folder.path());
+        command.args(words).args(["--contenders", "epoll,tokio"]);
+        // Whatever this machine allows, so much it does not.
+        sys::child::limit_descriptors(&mut command, 1_000);
+        let output = command.output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(stdout.contains("choose fewer --connections"), "{stdout}");
+        output.status.code()
+    };
+    assert_eq!(asked(&["--scenario", "few", "--connections", "9000000"]), Some(2));
+    assert_eq!(asked(&["--scenario", "huge.toml"]), Some(1));
+    assert_eq!(
+        asked(&["sweep", "--scenario", "few", "--connections", "8000000,9000000"]),
+        Some(2)
+    );
+}
+
+#[test]
 fn settings_of_our_server_reach_no_other() {
     let folder = tempfile::tempdir().unwrap();
     // What a contender of this repository that is built apart would be: it notes its environment, and ends.
