@@ -253,6 +253,7 @@ impl Common {
         let mut contenders = contender::select(&trimmed(&self.contenders), engines, &own)
             .map_err(|why| of_flag("--contenders", why))?;
         linger(&mut contenders, load.linger)?;
+        self.refuse_idle_flags(&contenders)?;
         let baseline = contenders::baseline(self.baseline.as_deref(), &contenders)?;
         let cpus = cpus::plan(
             self.no_pin,
@@ -287,6 +288,32 @@ impl Common {
             client_metrics: address("--client-metrics", &self.client_metrics)?,
             sweep: None,
         })
+    }
+
+    /// Refuses flags that would do nothing, or one would believe that they did. Variables of the environment may: whoever
+    /// sets them sets them for all runs.
+    fn refuse_idle_flags(&self, contenders: &[Contender]) -> Result<(), UsageError> {
+        if !self.profile && self.typed.has("--profile-seconds") {
+            return Err(of_flag(
+                "--profile-seconds",
+                format!(
+                    "`{}` is how long profiles take, and none are taken: add --profile, or leave it out",
+                    self.profile_seconds
+                ),
+            ));
+        }
+        if contenders.iter().any(Contender::is_epoll) {
+            return Ok(());
+        }
+        for flag in ["--accept", "--trigger", "--events"] {
+            if self.typed.has(flag) {
+                return Err(of_flag(
+                    flag,
+                    "it is passed to epoll and bare, which the lab would start, and neither takes part: leave it out, or name one in --contenders",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn overrides(&self, load: &Load) -> Result<Overrides, UsageError> {

@@ -24,6 +24,9 @@ pub struct Contender {
     pub linger_micros: Option<u64>,
 }
 
+/// The engines that are told what the flags of `epoll` say: itself, and the yardstick that it is held against, which
+/// would measure something else with other sockets and other waits.
+const EPOLLS: [&str; 2] = ["epoll", "bare"];
 /// The engines that can linger.
 const LINGERING: [&str; 2] = ["epoll", "uring"];
 /// The server refuses to let messages wait any longer.
@@ -96,6 +99,11 @@ impl Contender {
             workers: None,
             linger_micros: None,
         }
+    }
+
+    /// Whether its server is told how epolls share sockets and wait.
+    pub fn is_epoll(&self) -> bool {
+        matches!(&self.origin, Origin::Engine { engine } if EPOLLS.contains(&engine.as_str()))
     }
 
     /// Whether its server can let messages gather.

@@ -177,6 +177,34 @@ fn a_number_that_cannot_be_is_said_in_one_line_with_its_remedy() {
 }
 
 #[test]
+fn what_would_do_nothing_is_refused_unless_the_environment_says_it() {
+    for (flag, variable, value) in [
+        ("--profile-seconds", "PROFILE_SECONDS", "9"),
+        ("--accept", "ACCEPT", "shared"),
+        ("--trigger", "TRIGGER", "level"),
+        ("--events", "EVENTS", "7"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = ["--contenders", "own", "--contender", "name=gone,echo=127.0.0.1:1"];
+        let run = |command: &mut Command| {
+            let output = command.args(gone).output().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let refused = run(lab(folder.path()).args([flag, value]));
+        assert!(refused.starts_with(&format!("error: {flag}: ")), "{refused}");
+        assert!(
+            refused.contains("leave it out") && refused.lines().count() == 1,
+            "{refused}"
+        );
+        assert!(content(folder.path()).is_empty());
+        // It gets as far as asking for the contender, who is gone.
+        let passed = run(lab(folder.path()).env(variable, value));
+        assert!(passed.contains("gone is skipped"), "{variable}: {passed}");
+    }
+}
+
+#[test]
 fn a_sweeps_list_may_come_from_the_environment() {
     let folder = tempfile::tempdir().unwrap();
     // A list is none of what `run` takes, and that does not matter to a sweep.

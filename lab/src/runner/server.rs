@@ -106,13 +106,9 @@ fn start_engine(
     start_ready(command, contender, config, waiter)
 }
 
-/// Who is told what the flags of `epoll` say: itself, and the yardstick that it is held against, which would measure
-/// something else with other sockets and other waits.
-const EPOLLS: [&str; 2] = ["epoll", "bare"];
-
 /// What is said to our own server alone.
 fn engine_flags(engine: &str, contender: &Contender, config: &Config) -> Vec<String> {
-    let of_epoll = |value: Option<String>| value.filter(|_| EPOLLS.contains(&engine));
+    let of_epoll = |value: Option<String>| value.filter(|_| contender.is_epoll());
     let flags = [
         ("--engine", Some(engine.to_owned())),
         (
@@ -355,14 +351,14 @@ mod tests {
             engine_flags("epoll", &contender, &config).join(" "),
             "--engine epoll --linger 50us --trigger level --events 7"
         );
-        contender.linger_micros = None;
         config.epoll.accept = Some("shared".to_owned());
+        let flags = |engine: &str| engine_flags(engine, &Contender::engine(engine), &config).join(" ");
         assert_eq!(
-            engine_flags("bare", &contender, &config).join(" "),
+            flags("bare"),
             "--engine bare --accept shared --trigger level --events 7"
         );
         for other in ["uring", "tokio", "threads"] {
-            assert_eq!(engine_flags(other, &contender, &config), ["--engine", other]);
+            assert_eq!(flags(other), format!("--engine {other}"));
         }
     }
 
