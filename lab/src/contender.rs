@@ -27,6 +27,8 @@ pub struct Contender {
 /// The engines that are told what the flags of `epoll` say: itself, and the yardstick that it is held against, which
 /// would measure something else with other sockets and other waits.
 const EPOLLS: [&str; 2] = ["epoll", "bare"];
+/// The engine that takes a thread for each connection, however many workers it is told.
+pub const THREAD_PER_CONNECTION: &str = "threads";
 /// The engines that can linger.
 const LINGERING: [&str; 2] = ["epoll", "uring"];
 /// The server refuses to let messages wait any longer.
@@ -114,6 +116,18 @@ impl Contender {
     /// Whether the lab can tell its server how many threads to work with.
     pub fn takes_workers(&self) -> bool {
         matches!(self.origin, Origin::Engine { .. } | Origin::External { .. })
+    }
+
+    /// Whether its server works with as many threads as it is told: not with one for each connection, nor with as many as
+    /// the Go runtime likes.
+    pub fn heeds_workers(&self) -> bool {
+        match &self.origin {
+            Origin::Engine { engine } => engine != THREAD_PER_CONNECTION,
+            Origin::External { external } => {
+                external::find(external).is_some_and(|external| external.heeds_workers)
+            }
+            Origin::Command { .. } | Origin::Running { .. } => false,
+        }
     }
 
     /// The contender of an engine of our own.

@@ -50,7 +50,8 @@ pub struct Args {
     Each value of --connections, --rate and --message-bytes is a scenario of its own. Unless the scenario or --rate says a \
     rate, it is chosen anew for each: a share of what the slowest contender can do there. Values of --workers and --linger \
     are contenders side by side in one scenario, so that their slices are paired; 0 is added to those of --linger, and \
-    contenders that cannot linger take part at 0 alone."
+    contenders that cannot linger take part at 0 alone. Contenders that choose the number of their threads themselves \
+    (threads, go-net) take part once beside those of --workers."
 )]
 pub struct SweepArgs {
     /// The scenario: `few`, `many`, or the path of a .toml file

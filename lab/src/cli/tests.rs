@@ -270,6 +270,41 @@ fn a_sweep_over_workers_is_contenders_side_by_side() {
 }
 
 #[test]
+fn who_chooses_its_threads_itself_takes_part_once_in_a_sweep_over_workers() {
+    let config = sweep(&[
+        "--workers",
+        "1,2",
+        "--contenders",
+        "threads,epoll,go-net,go-net-tuned",
+        "--baseline",
+        "threads",
+    ])
+    .unwrap();
+    let names: Vec<_> = config.contenders.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "threads",
+            "epoll workers=1",
+            "epoll workers=2",
+            "go-net",
+            "go-net-tuned workers=1",
+            "go-net-tuned workers=2"
+        ]
+    );
+    assert_eq!(config.baseline, "threads");
+    let sweep = config.sweep.unwrap();
+    assert_eq!(sweep.once, ["threads", "go-net"]);
+    let named = |family: &str| -> Vec<String> {
+        let points = sweep.points.iter();
+        points.map(|point| sweep.contender(family, point)).collect()
+    };
+    assert_eq!(named("epoll"), ["epoll workers=1", "epoll workers=2"]);
+    // Shown at the first point; the other one is nobody's.
+    assert_eq!(named("threads"), ["threads", "threads workers=2"]);
+}
+
+#[test]
 fn what_is_wrong_in_a_sweep_is_named() {
     for (words, named) in [
         (vec![], "a sweep varies one of --connections"),
@@ -315,6 +350,10 @@ fn what_is_wrong_in_a_sweep_is_named() {
         (
             vec!["--workers", "1,2", "--contender", "name=mine,echo=x:1"],
             "--workers: `mine` is a contender of yours",
+        ),
+        (
+            vec!["--workers", "1,2", "--contenders", "threads"],
+            "--workers: `threads` and `go-net` take",
         ),
         (
             vec!["--connections", "10,20", "--scenario", "few,many"],
