@@ -4,8 +4,11 @@ mod contenders;
 mod cpus;
 mod flags;
 mod sweep;
+mod typed;
+mod values;
 
 pub use flags::{Args, CompareArgs, SweepArgs};
+pub use typed::Typed;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -65,17 +68,46 @@ impl Asked {
     ///
     /// # Errors
     /// When it cannot be, and for help and version.
-    pub fn parse(words: &[OsString]) -> Result<Asked, clap::Error> {
+    pub fn parse(words: &[OsString]) -> Result<Asked, Unread> {
+        let typed = Typed::new(words);
         let first = words.get(1).and_then(|word| word.to_str());
-        if first.is_some_and(|first| Named::command().find_subcommand(first).is_some()) {
-            return Ok(Asked::Action(Named::try_parse_from(words)?.action));
+        let mut asked = if first.is_some_and(|first| Named::command().find_subcommand(first).is_some()) {
+            let named = Named::try_parse_from(words).map_err(|error| {
+                // Of the commands below, only the one that was named is asked for its variables.
+                let command = Named::command();
+                let named = first.and_then(|first| command.find_subcommand(first).cloned());
+                unread(&typed, error, &named.unwrap_or(command))
+            })?;
+            Asked::Action(named.action)
+        } else {
+            let lab = Lab::try_parse_from(words).map_err(|error| unread(&typed, error, &Lab::command()))?;
+            match lab.action {
+                Some(action) => Asked::Action(action),
+                None => Asked::Run(Box::new(lab.run)),
+            }
+        };
+        match &mut asked {
+            Asked::Run(args) | Asked::Action(Action::Run(args)) => args.common.typed = typed,
+            Asked::Action(Action::Sweep(args)) => args.common.typed = typed,
+            Asked::Action(_) => {}
         }
-        let lab = Lab::try_parse_from(words)?;
-        Ok(match lab.action {
-            Some(action) => Asked::Action(action),
-            None => Asked::Run(Box::new(lab.run)),
-        })
+        Ok(asked)
     }
+}
+
+/// Why a command line cannot be read.
+#[derive(Debug)]
+pub enum Unread {
+    /// A value cannot be: where it stands, the value, and what it should be, in one line.
+    Value(String),
+    /// Whatever else the parser says, help and version among it.
+    Parser(clap::Error),
+}
+
+fn unread(typed: &Typed, error: clap::Error, command: &clap::Command) -> Unread {
+    typed
+        .line(&error, command)
+        .map_or(Unread::Parser(error), Unread::Value)
 }
 
 /// What to do.
@@ -89,7 +121,7 @@ pub enum Action {
     Compare(CompareArgs),
     /// List contenders and scenarios, and what cannot run here and why
     List,
-    /// Make table and report.md again from a result.json
+    /// Make the table, report.md and report.html again from a result.json
     Report {
         /// The result.json.
         file: PathBuf,
@@ -111,6 +143,18 @@ fn of_flag(flag: &str, why: impl std::fmt::Display) -> UsageError {
     UsageError(format!("{flag}: {why}"))
 }
 
+impl UsageError {
+    /// The same with the variable's name where the flag was not typed and the environment holds it.
+    fn with_origin(self, typed: &Typed, command: &clap::Command) -> UsageError {
+        let end = self.0.find([' ', ':']).unwrap_or(self.0.len());
+        let (flag, rest) = self.0.split_at(end);
+        if !flag.starts_with("--") {
+            return self;
+        }
+        UsageError(format!("{}{rest}", typed.origin(flag, command)))
+    }
+}
+
 /// What is offered to whom, one value each: a sweep has taken its list out.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Load {
@@ -129,6 +173,12 @@ impl Args {
     /// # Errors
     /// When a value cannot be; the message names flag, value and remedy.
     pub fn validated(self, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
+        let typed = self.common.typed.clone();
+        self.checked(engines, allowed)
+            .map_err(|error| error.with_origin(&typed, &of_action("run")))
+    }
+
+    fn checked(self, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
         let load = Load {
             scenarios: self.scenario,
             rate: self.rate,
@@ -147,12 +197,24 @@ impl SweepArgs {
     /// # Errors
     /// When a value cannot be; the message names flag, value and remedy.
     pub fn validated(self, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
+        let typed = self.common.typed.clone();
+        self.checked(engines, allowed)
+            .map_err(|error| error.with_origin(&typed, &of_action("sweep")))
+    }
+
+    fn checked(self, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
         let (parameter, values, load) = sweep::read(&self)?;
         let config = self.common.config(load, engines, allowed)?;
         let config = crate::sweep::spread(config, parameter, &values)
             .map_err(|why| of_flag(&format!("--{}", parameter.name()), why))?;
         checked(config)
     }
+}
+
+/// The flags of one action.
+fn of_action(name: &str) -> clap::Command {
+    let command = Named::command();
+    command.find_subcommand(name).cloned().unwrap_or(command)
 }
 
 /// Refuses what speaks of contenders and scenarios that are not there, or of too many.
@@ -191,6 +253,7 @@ impl Common {
         let mut contenders = contender::select(&trimmed(&self.contenders), engines, &own)
             .map_err(|why| of_flag("--contenders", why))?;
         linger(&mut contenders, load.linger)?;
+        self.refuse_idle_flags(&contenders)?;
         let baseline = contenders::baseline(self.baseline.as_deref(), &contenders)?;
         let cpus = cpus::plan(
             self.no_pin,
@@ -202,16 +265,17 @@ impl Common {
             let set = set.and_then(|text| text.parse::<CpuSet>().ok());
             set.map_or(allowed.len(), |set| set.len()).max(1)
         };
-        let workers = at_least_one("--workers", load.workers)?.unwrap_or_else(|| count(cpus.server()));
+        let workers = load.workers.unwrap_or_else(|| count(cpus.server()));
         Ok(Config {
             client_threads: count(cpus.client()),
+            connections_by_flag: load.connections.is_some(),
             scenarios,
             contenders,
             baseline,
             workers,
             cpus,
             epoll: EpollOptions {
-                events: at_least_one("--events", self.events)?,
+                events: self.events,
                 accept: self.accept,
                 trigger: self.trigger,
             },
@@ -224,6 +288,32 @@ impl Common {
             client_metrics: address("--client-metrics", &self.client_metrics)?,
             sweep: None,
         })
+    }
+
+    /// Refuses flags that would do nothing, or one would believe that they did. Variables of the environment may: whoever
+    /// sets them sets them for all runs.
+    fn refuse_idle_flags(&self, contenders: &[Contender]) -> Result<(), UsageError> {
+        if !self.profile && self.typed.has("--profile-seconds") {
+            return Err(of_flag(
+                "--profile-seconds",
+                format!(
+                    "`{}` is how long profiles take, and none are taken: add --profile, or leave it out",
+                    self.profile_seconds
+                ),
+            ));
+        }
+        if contenders.iter().any(Contender::is_epoll) {
+            return Ok(());
+        }
+        for flag in ["--accept", "--trigger", "--events"] {
+            if self.typed.has(flag) {
+                return Err(of_flag(
+                    flag,
+                    "it is passed to epoll and bare, which the lab would start, and neither takes part: leave it out, or name one in --contenders",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn overrides(&self, load: &Load) -> Result<Overrides, UsageError> {
@@ -317,13 +407,6 @@ fn linger(contenders: &mut [Contender], linger: Option<Duration>) -> Result<(), 
 
 fn trimmed(names: &[String]) -> Vec<String> {
     names.iter().map(|name| name.trim().to_owned()).collect()
-}
-
-fn at_least_one(flag: &str, value: Option<usize>) -> Result<Option<usize>, UsageError> {
-    match value {
-        Some(0) => Err(of_flag(flag, "0 is too few: choose 1 or more")),
-        value => Ok(value),
-    }
 }
 
 fn address(flag: &str, text: &str) -> Result<Option<SocketAddr>, UsageError> {

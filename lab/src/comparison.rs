@@ -165,18 +165,17 @@ pub fn unpaired(above: &Run, below: &Run, name: &str, seed: u64) -> Option<Estim
     }
 }
 
-/// Every believable run against the believable run of the baseline in the same scenario.
-pub fn compare(result: &LabResult) -> Vec<Comparison> {
+/// Every believable run of a scenario against the believable run of its baseline.
+pub fn of_scenario(result: &LabResult, scenario: &str) -> Vec<Comparison> {
     let baseline = &result.config.baseline;
     let mut comparisons = Vec::new();
+    let Some(base) = result.run(scenario, baseline).filter(|base| base.is_ok()) else {
+        return comparisons;
+    };
     for run in result
-        .runs
-        .iter()
+        .runs_of(scenario)
         .filter(|run| run.is_ok() && run.contender != *baseline)
     {
-        let Some(base) = result.run(&run.scenario, baseline).filter(|base| base.is_ok()) else {
-            continue;
-        };
         for figure in FIGURES.iter().filter(|figure| figure.compared) {
             let Some((estimate, cycles)) = ratio(run, base, figure.name, result.config.seed) else {
                 continue;
@@ -194,6 +193,17 @@ pub fn compare(result: &LabResult) -> Vec<Comparison> {
         }
     }
     comparisons
+}
+
+/// The same for all scenarios: what a run of the lab has at its end.
+#[cfg(test)]
+pub fn compare(result: &LabResult) -> Vec<Comparison> {
+    let mut scenarios: Vec<_> = result.runs.iter().map(|run| &run.scenario).collect();
+    scenarios.dedup();
+    scenarios
+        .into_iter()
+        .flat_map(|scenario| of_scenario(result, scenario))
+        .collect()
 }
 
 #[cfg(test)]

@@ -14,6 +14,9 @@ use crate::scenario::Scenario;
 pub struct Config {
     /// One after the other.
     pub scenarios: Vec<Scenario>,
+    /// Whether the connections are what a flag says rather than the scenarios: too many are a fault of the input then.
+    #[serde(skip)]
+    pub connections_by_flag: bool,
     /// Who takes part, in order.
     pub contenders: Vec<Contender>,
     /// To whom all others are compared: one of the contenders.
@@ -54,12 +57,27 @@ pub struct Sweep {
     pub parameter: String,
     /// The contenders before their point's suffix: one line in a chart each.
     pub families: Vec<String>,
+    /// Those of them that the parameter does not touch: they take part once, under their own name, and are shown at the
+    /// first point.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub once: Vec<String>,
     /// The values, ascending.
     pub points: Vec<SweepPoint>,
 }
 
-/// One value of a [`Sweep`], and where its runs are: the run of a family is that of the contender
-/// `{family}{suffix}` in `scenario`.
+impl Sweep {
+    /// The contender whose run in the point's scenario is that of a family at this point.
+    pub fn contender(&self, family: &str, point: &SweepPoint) -> String {
+        let once = self.once.iter().any(|once| once == family);
+        if once && self.points.first() == Some(point) {
+            family.to_owned()
+        } else {
+            format!("{family}{}", point.suffix)
+        }
+    }
+}
+
+/// One value of a [`Sweep`], and where its runs are: [`Sweep::contender`] says whose in `scenario`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SweepPoint {
     /// The value as a number: a count, messages per second, bytes, or microseconds.
@@ -107,7 +125,7 @@ impl CpuPlan {
     }
 }
 
-/// Options of the `epoll` engine, passed on as they are.
+/// Options of the `epoll` engine, passed on to it and to its yardstick `bare` as they are, and to nobody else.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EpollOptions {
     /// How listening sockets are shared.

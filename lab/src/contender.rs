@@ -2,6 +2,7 @@
 
 pub mod external;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,11 @@ pub struct Contender {
     pub linger_micros: Option<u64>,
 }
 
+/// The engines that are told what the flags of `epoll` say: itself, and the yardstick that it is held against, which
+/// would measure something else with other sockets and other waits.
+const EPOLLS: [&str; 2] = ["epoll", "bare"];
+/// The engine that takes a thread for each connection, however many workers it is told.
+pub const THREAD_PER_CONNECTION: &str = "threads";
 /// The engines that can linger.
 const LINGERING: [&str; 2] = ["epoll", "uring"];
 /// The server refuses to let messages wait any longer.
@@ -97,6 +103,11 @@ impl Contender {
         }
     }
 
+    /// Whether its server is told how epolls share sockets and wait.
+    pub fn is_epoll(&self) -> bool {
+        matches!(&self.origin, Origin::Engine { engine } if EPOLLS.contains(&engine.as_str()))
+    }
+
     /// Whether its server can let messages gather.
     pub fn can_linger(&self) -> bool {
         matches!(&self.origin, Origin::Engine { engine } if LINGERING.contains(&engine.as_str()))
@@ -105,6 +116,18 @@ impl Contender {
     /// Whether the lab can tell its server how many threads to work with.
     pub fn takes_workers(&self) -> bool {
         matches!(self.origin, Origin::Engine { .. } | Origin::External { .. })
+    }
+
+    /// Whether its server works with as many threads as it is told: not with one for each connection, nor with as many as
+    /// the Go runtime likes.
+    pub fn heeds_workers(&self) -> bool {
+        match &self.origin {
+            Origin::Engine { engine } => engine != THREAD_PER_CONNECTION,
+            Origin::External { external } => {
+                external::find(external).is_some_and(|external| external.heeds_workers)
+            }
+            Origin::Command { .. } | Origin::Running { .. } => false,
+        }
     }
 
     /// The contender of an engine of our own.
@@ -244,13 +267,13 @@ pub fn select(
     if selected.is_empty() {
         return refuse("no contender is left".to_owned());
     }
-    for index in 0..selected.len() {
-        let earlier = selected[..index]
-            .iter()
-            .filter(|earlier| earlier.origin == selected[index].origin)
-            .count();
-        if earlier > 0 {
-            selected[index].name = format!("{}#{}", selected[index].name, earlier + 1);
+    // By name, not by origin: two of the user's own may do the same and keep the names that the user gave them.
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for contender in &mut selected {
+        let times = times.entry(contender.name.clone()).or_default();
+        *times += 1;
+        if *times > 1 {
+            contender.name = format!("{}#{times}", contender.name);
         }
     }
     Ok(selected)
@@ -432,6 +455,19 @@ mod tests {
         assert_eq!(
             names(&["epoll", "tokio", "epoll", "epoll"], &[]).unwrap(),
             ["epoll", "tokio", "epoll#2", "epoll#3"]
+        );
+    }
+
+    #[test]
+    fn two_names_of_one_thing_stay_two_names() {
+        let own = ["old", "new"].map(|name| {
+            let text = format!("name={name},command=./mine {{port}}");
+            Contender::parse(&text).unwrap()
+        });
+        assert_eq!(names(&["own"], &own).unwrap(), ["old", "new"]);
+        assert_eq!(
+            names(&["old", "new", "old"], &own).unwrap(),
+            ["old", "new", "old#2"]
         );
     }
 

@@ -10,6 +10,8 @@ use telemetry::exporter::Exporter;
 use telemetry::process::OwnProcess;
 
 use crate::config::Config;
+use crate::contender::{Contender, Origin, external};
+use crate::engines;
 use crate::machine::Machine;
 use crate::metrics::LabMetrics;
 use crate::progress::Progress;
@@ -17,7 +19,7 @@ use crate::report;
 use crate::result::{LabResult, SCHEMA};
 use crate::runner::{self, Session, Stop, Waiter};
 use crate::store::Store;
-use crate::{EXIT_FAILURE, EXIT_INPUT, EXIT_RULE, fail, fail_if, refuse};
+use crate::{EXIT_FAILURE, EXIT_INPUT, EXIT_RULE, fail, fail_if, refuse, show};
 
 /// How long the final figures can still be scraped: whoever scrapes each second sees them twice.
 const LAST_SCRAPE: Duration = Duration::from_secs(2);
@@ -65,7 +67,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
             return EXIT_INPUT;
         }
     };
-    let planned = runner::estimate(config);
+    let planned = runner::estimate(config, able);
     let mut progress = Progress::new(planned);
     progress.say(&format!(
         "{} scenario(s) × {} contender(s), about {}; results go to {}",
@@ -104,6 +106,17 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
     conclude(outcome, &result, input_faults, &store)
 }
 
+/// Whether a contender can run here, as far as can be told before it is started.
+fn able(contender: &Contender) -> bool {
+    match &contender.origin {
+        Origin::Engine { engine } => engines::probe(engine).is_ok(),
+        Origin::External { external } => {
+            external::find(external).is_some_and(|external| external.probe().is_ok())
+        }
+        Origin::Command { .. } | Origin::Running { .. } => true,
+    }
+}
+
 /// Shows what there is and says how it went. `input_faults` of the skipped are so because of what the user said.
 fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, store: &Store) -> u8 {
     let mut code = 0;
@@ -121,8 +134,8 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, 
             eprintln!("error: {error:#}");
             code = EXIT_FAILURE;
         }
-        print!("{}", report::terminal::render(result));
-        print!("{}", report::terminal::places(&store.report_paths()));
+        show(&report::terminal::render(result));
+        show(&report::terminal::places(&store.report_paths()));
     }
     if stopped {
         return EXIT_STOPPED;

@@ -31,12 +31,13 @@ pub mod sweep;
 pub mod verdict;
 
 use std::ffi::{OsStr, OsString};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use sys::cpu::CpuSet;
 
-use cli::{Action, Asked, CompareArgs, UsageError};
+use cli::{Action, Asked, CompareArgs, Unread, UsageError};
 use config::Config;
 use result::LabResult;
 
@@ -65,7 +66,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
     let asked = match Asked::parse(&args) {
         Ok(asked) => asked,
-        Err(error) => {
+        Err(Unread::Value(line)) => return refuse(&line),
+        Err(Unread::Parser(error)) => {
             // Help and version are no errors: clap knows where each belongs and what code it has.
             let _ = error.print();
             return ExitCode::from(error.exit_code() as u8);
@@ -80,7 +82,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Action::Sweep(args) => run(|engines, cpus| args.validated(engines, cpus)),
         Action::Compare(args) => compare(&args),
         Action::List => {
-            print!("{}", list::render());
+            show(&list::render());
             ExitCode::SUCCESS
         }
         Action::Report { file } => report(&file),
@@ -109,8 +111,8 @@ fn report(file: &Path) -> ExitCode {
     if let Err(error) = written {
         return fail(&format!("{error:#}"));
     }
-    print!("{}", report::terminal::render(&result));
-    print!("{}", report::terminal::places(&store::report_paths(folder)));
+    show(&report::terminal::render(&result));
+    show(&report::terminal::places(&store::report_paths(folder)));
     ExitCode::SUCCESS
 }
 
@@ -139,7 +141,7 @@ fn compare(args: &CompareArgs) -> ExitCode {
             path.display()
         ));
     }
-    print!("{}", compare::terminal(&compared));
+    show(&compare::terminal(&compared));
     let rules = args.fail_if.iter();
     let violations: Vec<_> = rules
         .flat_map(|rule| compare::violations(rule, &compared, args.seed))
@@ -175,6 +177,17 @@ fn check_rules(args: &CompareArgs, results: [&LabResult; 2]) -> Result<(), Strin
         }
     }
     Ok(())
+}
+
+/// Writes to standard output. Whoever reads it may have seen enough (`lab list | head -1`), which is no failure.
+pub(crate) fn show(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        eprintln!("warning: standard output cannot be written: {error}");
+    }
 }
 
 /// Bad input: one message, exit code 2.

@@ -1,6 +1,6 @@
 //! Pure: does this machine's limits suffice for a scenario? Told before the first connection, with the remedy.
 
-use crate::contender::{Contender, Origin};
+use crate::contender::{Contender, Origin, THREAD_PER_CONNECTION};
 use crate::machine::Machine;
 use crate::scenario::Scenario;
 
@@ -8,8 +8,6 @@ use crate::scenario::Scenario;
 const DESCRIPTORS_BESIDE: u64 = 64;
 /// Threads and mappings that everything else on this machine and in the server needs.
 const THREADS_BESIDE: u64 = 200;
-/// The engine that takes a thread for each connection.
-const THREAD_PER_CONNECTION: &str = "threads";
 /// A thread's stack and the guard below it.
 const MAPPINGS_PER_THREAD: u64 = 2;
 

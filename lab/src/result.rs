@@ -35,7 +35,7 @@ pub struct LabResult {
     pub skipped: Vec<Skipped>,
     /// One for each contender in each scenario, in the order in which they were run.
     pub runs: Vec<Run>,
-    /// Contenders against the baseline.
+    /// Contenders against the baseline; while a scenario's cycles go on, the last of them may not be in here yet.
     pub comparisons: Vec<Comparison>,
     /// Where the CPU time went: from slices of their own after the measured ones, with `--profile`.
     #[serde(default)]

@@ -11,10 +11,11 @@ mod server;
 pub use child::{Interrupted, Waiter};
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::comparison;
 use crate::config::Config;
+use crate::contender::Contender;
 use crate::metrics::{LabMetrics, Phase};
 use crate::progress::Progress;
 use crate::result::LabResult;
@@ -29,6 +30,19 @@ const RAMP_PER_SECOND: f64 = 8_000.0;
 const START_AND_STOP: Duration = Duration::from_millis(400);
 /// What a slice takes beside itself, for the estimate: the drain, reading clocks, saving.
 const BESIDE_SLICE: Duration = Duration::from_millis(15);
+
+/// How often a scenario's contenders are compared while its cycles go on: each time costs tens of milliseconds for the
+/// bootstrap, in which nothing is measured.
+const COMPARE_PAUSE: Duration = Duration::from_secs(10);
+
+/// Whether an update compares the contenders of its scenario.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Comparisons {
+    /// It does.
+    Anew,
+    /// What was found last time stands, which may lack some cycles.
+    OfLastTime,
+}
 
 /// What a run of the lab works with.
 pub struct Session<'a> {
@@ -95,27 +109,40 @@ impl Session<'_> {
                 }
                 lane.begin();
             }
-            self.update(scenario, &lanes)?;
-            self.run_cycles(scenario, &mut lanes, pace)?;
-            for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
-                lane.end();
+            self.update(scenario, &lanes, Comparisons::OfLastTime)?;
+            let ended = self.run_cycles(scenario, &mut lanes, pace);
+            if ended.is_ok() {
+                for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
+                    lane.end();
+                }
             }
-            self.update(scenario, &lanes)?;
+            // Stopped or not: the slices that are finished count.
+            self.update(scenario, &lanes, Comparisons::Anew)?;
+            ended?;
             profile::profiles(self, scenario, &mut lanes, pace)?;
         }
+        let drained = self.drain(scenario, &mut lanes);
+        self.update(scenario, &lanes, Comparisons::Anew)?;
+        drained
+    }
+
+    fn drain(&mut self, scenario: &Scenario, lanes: &mut [Lane]) -> Result<(), Stop> {
         for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
             self.enter(scenario, &lane.record.contender, Phase::Drain);
             lane.finish(self)?;
             lane.stop();
         }
-        self.update(scenario, &lanes)
+        Ok(())
     }
 
     fn start_lanes(&mut self, scenario: &Scenario) -> Result<Vec<Lane>, Stop> {
         let mut lanes = Vec::new();
         for (index, contender) in self.config.contenders.iter().enumerate() {
             match lane::start(self, scenario, index, contender)? {
-                Ok(lane) => lanes.push(lane),
+                Ok(lane) => {
+                    lanes.push(lane);
+                    self.done(starting(scenario));
+                }
                 Err(skipped) => {
                     self.metrics.leave(&contender.name);
                     self.progress.say(&format!(
@@ -125,7 +152,6 @@ impl Session<'_> {
                     self.result.skipped.push(skipped);
                 }
             }
-            self.done(starting(scenario));
         }
         Ok(lanes)
     }
@@ -136,6 +162,7 @@ impl Session<'_> {
         lanes: &mut [Lane],
         pace: ::client::summary::Pace,
     ) -> Result<(), Stop> {
+        let mut compared = Instant::now();
         for cycle in 0..scenario.cycles {
             for turn in schedule::cycle(cycle, lanes.len()) {
                 let lane = &mut lanes[turn.contender];
@@ -156,17 +183,29 @@ impl Session<'_> {
                 }
                 self.done(scenario.slice() + BESIDE_SLICE);
             }
-            self.update(scenario, lanes)?;
+            if compared.elapsed() >= COMPARE_PAUSE {
+                self.update(scenario, lanes, Comparisons::Anew)?;
+                compared = Instant::now();
+            } else {
+                self.update(scenario, lanes, Comparisons::OfLastTime)?;
+            }
         }
         Ok(())
     }
 
-    /// Takes over what the lanes know now, and saves.
-    fn update(&mut self, scenario: &Scenario, lanes: &[Lane]) -> Result<(), Stop> {
+    /// Takes over what the lanes know now, and saves. The comparisons of this scenario may stay those of an earlier
+    /// cycle until it ends or is stopped; those of other scenarios do not change any more.
+    fn update(&mut self, scenario: &Scenario, lanes: &[Lane], comparisons: Comparisons) -> Result<(), Stop> {
         self.result.runs.retain(|run| run.scenario != scenario.name);
         let runs = lanes.iter().map(|lane| lane.record.to_run(scenario));
         self.result.runs.extend(runs);
-        self.result.comparisons = comparison::compare(&self.result);
+        if comparisons == Comparisons::Anew {
+            let anew = comparison::of_scenario(&self.result, &scenario.name);
+            self.result
+                .comparisons
+                .retain(|one| one.scenario != scenario.name);
+            self.result.comparisons.extend(anew);
+        }
         self.save()
     }
 
@@ -215,9 +254,10 @@ fn starting(scenario: &Scenario) -> Duration {
     START_AND_STOP + Duration::from_secs_f64(scenario.connections as f64 / RAMP_PER_SECOND)
 }
 
-/// About how long all of it takes.
-pub fn estimate(config: &Config) -> Duration {
-    let contenders = config.contenders.len() as u32;
+/// About how long all of it takes, when those contenders run of which `able` is true: the others cost no time.
+pub fn estimate(config: &Config, able: impl Fn(&Contender) -> bool) -> Duration {
+    let contenders = config.contenders.iter().filter(|contender| able(contender));
+    let contenders = contenders.count() as u32;
     let of_scenario = |scenario: &Scenario| {
         let warm_up = scenario.slice().min(calibration::WARM_UP_MAX);
         (starting(scenario)
@@ -235,11 +275,18 @@ fn own_command(role: &str) -> Result<Command, String> {
     let exe =
         std::env::current_exe().map_err(|error| format!("the lab cannot find its own program: {error}"))?;
     let mut command = Command::new(exe);
-    command.arg(role).env_clear();
+    command.arg(role);
+    without_settings(&mut command);
+    Ok(command)
+}
+
+/// Clears a command's environment but for what programs need to find things and to tell of failures: a variable of the
+/// lab's that is a flag of one server (READ_BUFFER, GOGC) must not make it unlike the others.
+fn without_settings(command: &mut Command) {
+    command.env_clear();
     for name in ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE", "RUST_LOG"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
         }
     }
-    Ok(command)
 }

@@ -22,9 +22,9 @@ const DEFAULT_SLICE: Duration = Duration::from_millis(250);
 /// Dozens of pairs settle a difference of 5 %.
 const DEFAULT_CYCLES: u32 = 40;
 /// More connections than one machine's addresses could hold.
-const CONNECTIONS_MAX: u64 = 10_000_000;
+pub const CONNECTIONS_MAX: u64 = 10_000_000;
 /// The largest message that a client may be asked for.
-const MESSAGE_BYTES_MAX: u64 = 16 << 20;
+pub const MESSAGE_BYTES_MAX: u64 = 16 << 20;
 
 /// What is asked of every contender, validated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -76,7 +76,7 @@ impl Parameter {
 /// # Errors
 /// When a value or a contender does not allow it: what to change.
 pub fn spread(mut config: Config, parameter: Parameter, values: &[f64]) -> Result<Config, String> {
-    let families = config
+    let families: Vec<String> = config
         .contenders
         .iter()
         .map(|contender| contender.name.clone())
@@ -87,8 +87,17 @@ pub fn spread(mut config: Config, parameter: Parameter, values: &[f64]) -> Resul
         }
         Parameter::Workers | Parameter::Linger => over_contenders(&mut config, parameter, values)?,
     };
+    let side_by_side = matches!(parameter, Parameter::Workers | Parameter::Linger);
+    let left = |family: &&String| {
+        side_by_side
+            && config
+                .contenders
+                .iter()
+                .any(|contender| contender.name == **family)
+    };
     config.sweep = Some(Sweep {
         parameter: parameter.name().to_owned(),
+        once: families.iter().filter(left).cloned().collect(),
         families,
         points,
     });
@@ -113,6 +122,7 @@ fn over_scenarios(
         ));
     }
     config.scenarios.clear();
+    config.connections_by_flag |= parameter == Parameter::Connections;
     let mut points = Vec::new();
     for &value in values {
         let mut scenario = base
@@ -168,12 +178,12 @@ fn over_contenders(
         .collect();
     let varies: fn(&Contender) -> bool = match parameter {
         Parameter::Linger => Contender::can_linger,
-        _ => Contender::takes_workers,
+        _ => Contender::heeds_workers,
     };
     let mut contenders = Vec::new();
     for family in &config.contenders {
         if !varies(family) {
-            if parameter == Parameter::Workers {
+            if parameter == Parameter::Workers && !family.takes_workers() {
                 return Err(format!(
                     "`{}` is a contender of yours, which the lab cannot tell how many threads to work with: leave it out of --contenders",
                     family.name
@@ -195,12 +205,22 @@ fn over_contenders(
         }
     }
     if !config.contenders.iter().any(varies) {
-        return Err("epoll and uring linger, and neither takes part: name one in --contenders".to_owned());
+        return Err(match parameter {
+            Parameter::Linger => "epoll and uring linger, and neither takes part: name one in --contenders",
+            _ => "`threads` and `go-net` take as many threads as they like, and nobody else takes part: name another in --contenders",
+        }
+        .to_owned());
     }
-    config.contenders = contenders;
-    if let Some(first) = points.first() {
+    let baseline = config
+        .contenders
+        .iter()
+        .find(|family| family.name == config.baseline);
+    if let Some(first) = points.first()
+        && baseline.is_some_and(varies)
+    {
         config.baseline.push_str(&first.suffix);
     }
+    config.contenders = contenders;
     Ok(points)
 }
 

@@ -45,6 +45,8 @@ pub enum Verdict {
     ServerDied,
     /// The client ended before the run did.
     ClientDied,
+    /// The lab was stopped before its first slice ended.
+    NotMeasured,
     /// Not one right reply, so nothing was measured.
     NoReplies,
     /// Replies were not what was sent.
@@ -70,6 +72,7 @@ impl fmt::Display for Verdict {
             Verdict::Ok => "ok",
             Verdict::ServerDied => "server-died",
             Verdict::ClientDied => "client-died",
+            Verdict::NotMeasured => "not-measured",
             Verdict::NoReplies => "no-replies",
             Verdict::BadReplies => "bad-replies",
             Verdict::Errors => "errors",
@@ -123,6 +126,8 @@ pub struct Evidence {
     pub open_loop: bool,
     /// Connections asked for.
     pub connections: u64,
+    /// Whether calibration asked for replies and got none.
+    pub silent_calibration: bool,
     /// Its cycles.
     pub cycles: Vec<CycleEvidence>,
     /// What the client counted as errors over its whole life, by reason.
@@ -163,7 +168,10 @@ pub fn judge(evidence: &Evidence) -> Vec<Finding> {
                 "the client ended before the run did ({why}); what was measured until then is shown."
             )),
         ),
-        None => find(Verdict::NoReplies, no_replies(evidence)),
+        None => {
+            find(Verdict::NotMeasured, not_measured(evidence));
+            find(Verdict::NoReplies, no_replies(evidence));
+        }
     }
     find(Verdict::BadReplies, bad_replies(evidence));
     find(Verdict::Errors, errors(evidence));
@@ -175,8 +183,20 @@ pub fn judge(evidence: &Evidence) -> Vec<Finding> {
     findings
 }
 
+/// Without a slice nothing is known, good or bad, unless calibration has shown it already.
+fn not_measured(evidence: &Evidence) -> Option<String> {
+    (evidence.cycles.is_empty() && !evidence.silent_calibration).then(|| {
+        "it was stopped before its first slice ended, so nothing was measured. Run again, and let it go on longer.".to_owned()
+    })
+}
+
 fn no_replies(evidence: &Evidence) -> Option<String> {
-    (evidence.cycles.iter().all(|cycle| cycle.replies == 0)).then(|| {
+    let silent = if evidence.cycles.is_empty() {
+        evidence.silent_calibration
+    } else {
+        evidence.cycles.iter().all(|cycle| cycle.replies == 0)
+    };
+    silent.then(|| {
         "not one right reply came back, so there is nothing to measure. Check that it is an echo service: it sends back every byte, in order.".to_owned()
     })
 }

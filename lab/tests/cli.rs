@@ -3,6 +3,7 @@
 // Helpers of a test may fail the test.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -43,8 +44,8 @@ fn bad_input_is_one_message_and_exit_code_2_and_leaves_nothing() {
         (vec!["--contender", "name=mine,port=7000"], "`port`"),
         (vec!["--baseline", "nginx"], "nginx"),
         (vec!["--accept", "fair"], "fair"),
-        (vec!["--profile", "--profile-seconds", "0"], "1..=300"),
-        (vec!["--profile", "--profile-seconds", "301"], "1..=300"),
+        (vec!["--profile", "--profile-seconds", "0"], "1 to 300"),
+        (vec!["--profile", "--profile-seconds", "301"], "1 to 300"),
         (vec!["--profile", "--profile-seconds", "abc"], "abc"),
         (vec!["--nonsense"], "--nonsense"),
         (vec!["nonsense"], "nonsense"),
@@ -135,6 +136,71 @@ fn flags_may_come_from_the_environment() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{name}: {stderr}");
         assert!(stderr.contains(value), "{name}: {stderr}");
+        let named = format!("error: {name} in the environment");
+        assert!(
+            stderr.starts_with(&named) && stderr.lines().count() == 1,
+            "{name}: {stderr}"
+        );
+        assert!(content(folder.path()).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn a_number_that_cannot_be_is_said_in_one_line_with_its_remedy() {
+    let to = |least: u64, most: u64| format!("should be a whole number from {least} to {most}");
+    for (flag, least, most, beyond) in [
+        ("--connections", 1, 10_000_000, "10000001"),
+        ("--message-bytes", 1, 16 << 20, "16777217"),
+        ("--workers", 1, 1024, "1025"),
+        ("--events", 1, 65_536, "65537"),
+        ("--cycles", 1, u64::from(u32::MAX), "4294967296"),
+        ("--profile-seconds", 1, 300, "301"),
+        ("--seed", 0, u64::MAX, "18446744073709551616"),
+    ] {
+        for value in ["", "abc", "1.5", beyond] {
+            let folder = tempfile::tempdir().unwrap();
+            let variable = flag[2..].to_uppercase().replace('-', "_");
+            let as_flag = lab(folder.path()).args([flag, value]).output().unwrap();
+            let as_variable = lab(folder.path()).env(&variable, value).output().unwrap();
+            for (output, origin) in [
+                (as_flag, flag.to_owned()),
+                (as_variable, format!("{variable} in the environment")),
+            ] {
+                assert_eq!(output.status.code(), Some(2), "{origin} {value}");
+                assert_eq!(
+                    String::from_utf8(output.stderr).unwrap(),
+                    format!("error: {origin}: `{value}` {}\n", to(least, most))
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_would_do_nothing_is_refused_unless_the_environment_says_it() {
+    for (flag, variable, value) in [
+        ("--profile-seconds", "PROFILE_SECONDS", "9"),
+        ("--accept", "ACCEPT", "shared"),
+        ("--trigger", "TRIGGER", "level"),
+        ("--events", "EVENTS", "7"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = ["--contenders", "own", "--contender", "name=gone,echo=127.0.0.1:1"];
+        let run = |command: &mut Command| {
+            let output = command.args(gone).output().unwrap();
+            assert_eq!(output.status.code(), Some(2));
+            String::from_utf8(output.stderr).unwrap()
+        };
+        let refused = run(lab(folder.path()).args([flag, value]));
+        assert!(refused.starts_with(&format!("error: {flag}: ")), "{refused}");
+        assert!(
+            refused.contains("leave it out") && refused.lines().count() == 1,
+            "{refused}"
+        );
+        assert!(content(folder.path()).is_empty());
+        // It gets as far as asking for the contender, who is gone.
+        let passed = run(lab(folder.path()).env(variable, value));
+        assert!(passed.contains("gone is skipped"), "{variable}: {passed}");
     }
 }
 
@@ -165,6 +231,20 @@ fn the_list_names_every_contender_and_scenario() {
     let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     for name in ["epoll", "tokio", "threads", "few", "many", "10000 connections"] {
         assert!(text.contains(name), "{name} is not in\n{text}");
+    }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = ["--contenders", "own", "--contender", "name=gone,echo=127.0.0.1:1"];
+    for (words, code) in [(&["list"][..], 0), (&gone, 2)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = lab(folder.path()).args(words).stdout(writer).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{words:?}: {stderr}");
+        assert!(!stderr.contains("panicked"), "{words:?}: {stderr}");
     }
 }
 
@@ -224,6 +304,78 @@ fn a_contender_that_cannot_run_is_a_row_that_says_why() {
     let text = String::from_utf8(again.get_output().stdout.clone()).unwrap();
     assert!(text.contains("gone is skipped"), "{text}");
     assert!(reports.iter().all(|report| report.is_file()));
+}
+
+#[test]
+fn more_connections_than_can_be_are_a_fault_of_the_input_when_a_flag_asks_for_them() {
+    let asked = |words: &[&str]| {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(
+            folder.path().join("huge.toml"),
+            "connections = 10000000\npace = \"open\"\n",
+        )
+        .unwrap();
+        let mut command = lab(folder.path());
+        command.args(words).args(["--contenders", "epoll,tokio"]);
+        // Whatever this machine allows, so much it does not.
+        sys::child::limit_descriptors(&mut command, 1_000);
+        let output = command.output().unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert!(stdout.contains("choose fewer --connections"), "{stdout}");
+        output.status.code()
+    };
+    assert_eq!(asked(&["--scenario", "few", "--connections", "9000000"]), Some(2));
+    assert_eq!(asked(&["--scenario", "huge.toml"]), Some(1));
+    assert_eq!(
+        asked(&["sweep", "--scenario", "few", "--connections", "8000000,9000000"]),
+        Some(2)
+    );
+}
+
+#[test]
+fn settings_of_our_server_reach_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    // What a contender of this repository that is built apart would be: it notes its environment, and ends.
+    let external = folder.path().join("contenders/rust-runtimes/target/release/mio");
+    std::fs::create_dir_all(external.parent().unwrap()).unwrap();
+    std::fs::write(&external, "#!/bin/sh\nenv > external\nexit 1\n").unwrap();
+    std::fs::set_permissions(&external, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let mine = "name=mine,command=\"sh -c 'env > mine' {port}\"";
+    let output = lab(folder.path())
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .args([
+            "--scenario",
+            "few",
+            "--contenders",
+            "mio,mine",
+            "--contender",
+            mine,
+        ])
+        .envs([
+            ("READ_BUFFER", "7"),
+            ("NODELAY", "false"),
+            ("GOGC", "off"),
+            ("OF_MINE", "kept"),
+        ])
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let noted = |name: &str| {
+        let text = std::fs::read_to_string(folder.path().join(name));
+        text.unwrap_or_else(|error| panic!("{name}: {error}: {stderr}"))
+    };
+    let (external, mine) = (noted("external"), noted("mine"));
+    for setting in ["READ_BUFFER", "NODELAY"] {
+        assert!(
+            !external.contains(setting) && !mine.contains(setting),
+            "{external}\n{mine}"
+        );
+    }
+    for of_the_user in ["GOGC=off", "OF_MINE=kept"] {
+        assert!(!external.contains(of_the_user), "{external}");
+        assert!(mine.contains(of_the_user), "{mine}");
+    }
+    assert!(external.contains("PATH="), "{external}");
 }
 
 #[test]

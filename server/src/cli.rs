@@ -8,11 +8,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 use sys::cpu::CpuSet;
 use telemetry::profile::request::HERTZ;
 
-use crate::engine::{self, Accept, ENGINES, Engine, Trigger, YARDSTICKS};
+use crate::engine::{self, Accept, ENGINES, EVENTS_MAX, Engine, Trigger, WORKERS_MAX, YARDSTICKS};
 use crate::failure::Failure;
 use crate::listen::Listen;
 
@@ -56,14 +56,10 @@ pub struct Config {
     pub workers: NonZeroUsize,
 }
 
-/// More threads than any machine has CPUs only cost memory.
-const WORKERS_MAX: usize = 1024;
 /// Longer than this nobody wants a message to wait.
 const LINGER_MAX: Duration = Duration::from_millis(10);
 /// Beyond this a read buffer holds more than a socket does.
 const READ_BUFFER_MAX: usize = 64 << 20;
-/// Beyond this a wait's room for events is just memory.
-const EVENTS_MAX: usize = 1 << 16;
 
 /// The echo service on several engines.
 ///
@@ -155,6 +151,15 @@ enum Command {
     Healthcheck,
     /// List the engines, a line each: name, `ok` or why this machine refuses it, and what it does (tab-separated)
     Engines,
+}
+
+/// The variables of the environment that flags may come from.
+pub fn variables() -> Vec<String> {
+    let command = Args::command();
+    let variables = command.get_arguments().filter_map(|argument| argument.get_env());
+    variables
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Parses and validates; nothing is opened or changed here.
@@ -327,7 +332,6 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        use clap::CommandFactory;
         Args::command().debug_assert();
     }
 

@@ -71,6 +71,11 @@ pub fn find(name: &str) -> Option<&'static Engine> {
         .find(|engine| engine.name == name)
 }
 
+/// The most workers that are accepted as input: more threads than any machine has CPUs only cost memory.
+pub const WORKERS_MAX: usize = 1024;
+/// The most events for a wait that are accepted as input: beyond this a wait's room for them is just memory.
+pub const EVENTS_MAX: usize = 1 << 16;
+
 /// What every engine is given, the same for all. `TCP_NODELAY` and `SO_SNDBUF` are not here: the caller sets them on
 /// the listeners, and on Linux accepted connections inherit both, so no engine spends a call on them.
 #[derive(Clone)]

@@ -15,6 +15,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use crate::cli::Invocation;
+pub use crate::cli::variables;
 use crate::failure::Failure;
 
 /// Runs the server with these arguments, the program's name first. Returns 0 after an orderly stop, 1 when something

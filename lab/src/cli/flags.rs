@@ -6,6 +6,8 @@ use std::time::Duration;
 use client::summary::Arrivals;
 use sys::cpu::CpuSet;
 
+use super::typed::Typed;
+use super::values;
 use crate::fail_if::Rule;
 
 /// The flags of `lab run`.
@@ -25,17 +27,17 @@ pub struct Args {
     #[arg(long, env, value_name = "auto|N", allow_hyphen_values = true)]
     pub(super) rate: Option<String>,
     /// Connections to each contender [default: the scenario's]
-    #[arg(long, env, value_name = "N")]
+    #[arg(long, env, value_parser = values::connections, value_name = "N")]
     pub(super) connections: Option<u64>,
     /// Bytes of a message [default: the scenario's]
-    #[arg(long, env, value_name = "BYTES")]
+    #[arg(long, env, value_parser = values::message_bytes, value_name = "BYTES")]
     pub(super) message_bytes: Option<u64>,
     /// Threads that each server may work with [default: the number of the servers' CPUs]
-    #[arg(long, env, value_name = "N")]
+    #[arg(long, env, value_parser = values::workers, value_name = "N")]
     pub(super) workers: Option<usize>,
     /// Passed to epoll and uring: how long a batch's worker lets further messages gather before it waits again, such as
     /// 50us: slower answers for cheaper ones
-    #[arg(long, env, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, env, value_parser = values::duration, value_name = "DURATION")]
     pub(super) linger: Option<Duration>,
     #[command(flatten)]
     pub(super) common: Common,
@@ -48,7 +50,8 @@ pub struct Args {
     Each value of --connections, --rate and --message-bytes is a scenario of its own. Unless the scenario or --rate says a \
     rate, it is chosen anew for each: a share of what the slowest contender can do there. Values of --workers and --linger \
     are contenders side by side in one scenario, so that their slices are paired; 0 is added to those of --linger, and \
-    contenders that cannot linger take part at 0 alone."
+    contenders that cannot linger take part at 0 alone. Contenders that choose the number of their threads themselves \
+    (threads, go-net) take part once beside those of --workers."
 )]
 pub struct SweepArgs {
     /// The scenario: `few`, `many`, or the path of a .toml file
@@ -94,7 +97,7 @@ pub struct CompareArgs {
     #[arg(long, env = "COMPARE_OUTPUT", value_name = "FILE.md")]
     pub output: Option<PathBuf>,
     /// Seeds the bootstrap
-    #[arg(long, env, default_value_t = 1, value_name = "N")]
+    #[arg(long, env, default_value = "1", value_parser = values::seed, value_name = "N")]
     pub seed: u64,
 }
 
@@ -112,24 +115,25 @@ pub struct Common {
     )]
     pub(super) contenders: Vec<String>,
     /// A contender of your own: name=mine,echo=HOST:PORT[,metrics=URL] (it runs already) or
-    /// name=mine,command="./mine --port {port}"[,metrics=URL with {metrics_port}] (the lab starts it); repeatable,
-    /// in the environment separated by semicolons
+    /// name=mine,command="./mine --port {port}"[,metrics=URL with {metrics_port}] (the lab starts it, with
+    /// its own environment but for the variables of our server's flags, such as METRICS and READ_BUFFER); repeatable, in
+    /// the environment separated by semicolons
     #[arg(long, env, value_name = "DEFINITION")]
     pub(super) contender: Vec<String>,
     /// To whom all others are compared [default: epoll; without it the first contender]
     #[arg(long, env, value_name = "NAME")]
     pub(super) baseline: Option<String>,
     /// How long a slice is [default: the scenario's, 250ms]
-    #[arg(long, env, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, env, value_parser = values::duration, value_name = "DURATION")]
     pub(super) slice: Option<Duration>,
     /// Slices of each contender; fewer than 6 have no interval [default: the scenario's, 40]
-    #[arg(long, env, value_name = "N")]
+    #[arg(long, env, value_parser = values::cycles, value_name = "N")]
     pub(super) cycles: Option<u32>,
     /// Arrivals in open loops: smooth, poisson, or 'burst 1ms' [default: the scenario's]
     #[arg(long, env, value_name = "ARRIVALS")]
     pub(super) arrivals: Option<Arrivals>,
     /// Think time in closed loops [default: the scenario's]
-    #[arg(long, env, value_parser = humantime::parse_duration, value_name = "DURATION")]
+    #[arg(long, env, value_parser = values::duration, value_name = "DURATION")]
     pub(super) think_time: Option<Duration>,
     /// A short look: few cycles, under 30 s in all
     #[arg(long, env)]
@@ -138,7 +142,7 @@ pub struct Common {
     #[arg(long, env, default_value = "results", value_name = "DIR")]
     pub(super) output: PathBuf,
     /// Seeds the bootstrap and random arrivals
-    #[arg(long, env, default_value_t = 1, value_name = "N")]
+    #[arg(long, env, default_value = "1", value_parser = values::seed, value_name = "N")]
     pub(super) seed: u64,
     /// Fail (exit code 3) when this holds, such as 'tokio/epoll cpu_micros_per_message > 1.5' or
     /// 'few: epoll response_micros.p99 > 1000', or cannot be decided; a ratio that chance explains (its interval holds 1)
@@ -154,14 +158,14 @@ pub struct Common {
     /// Pin nobody to CPUs
     #[arg(long, env, conflicts_with_all = ["server_cpus", "client_cpus"])]
     pub(super) no_pin: bool,
-    /// Passed to epoll: how listening sockets are shared
+    /// Passed to epoll (and bare): how listening sockets are shared
     #[arg(long, env, value_parser = ["shared", "exclusive", "reuseport"])]
     pub(super) accept: Option<String>,
-    /// Passed to epoll: edge- or level-triggered
+    /// Passed to epoll (and bare): edge- or level-triggered
     #[arg(long, env, value_parser = ["edge", "level"])]
     pub(super) trigger: Option<String>,
-    /// Passed to epoll: events for each wait
-    #[arg(long, env, value_name = "N")]
+    /// Passed to epoll (and bare): events for each wait
+    #[arg(long, env, value_parser = values::events, value_name = "N")]
     pub(super) events: Option<usize>,
     /// After the measured slices, take a CPU profile of each contender that serves /debug/pprof/profile beside its
     /// metrics, in slices of their own: flame graphs, differences to the baseline, CPU per message by category
@@ -171,8 +175,8 @@ pub struct Common {
     #[arg(
         long,
         env,
-        default_value_t = 5,
-        value_parser = clap::value_parser!(u32).range(1..=300),
+        default_value = "5",
+        value_parser = values::profile_seconds,
         value_name = "N"
     )]
     pub(super) profile_seconds: u32,
@@ -193,4 +197,6 @@ pub struct Common {
         value_name = "true|false"
     )]
     pub(super) repeat: bool,
+    #[arg(skip)]
+    pub(super) typed: Typed,
 }

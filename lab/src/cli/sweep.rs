@@ -1,6 +1,6 @@
 //! Which flag of `lab sweep` is the list, and what stands in it.
 
-use super::{Load, SweepArgs, UsageError, of_flag};
+use super::{Load, SweepArgs, UsageError, of_flag, values};
 use crate::contender;
 use crate::sweep::Parameter;
 
@@ -42,7 +42,7 @@ pub fn read(args: &SweepArgs) -> Result<(Parameter, Vec<f64>, Load), UsageError>
             ));
         }
     };
-    let values = values(parameter, list)?;
+    let values = listed(parameter, list)?;
     let mut load = Load {
         scenarios: vec![args.scenario.clone()],
         ..Load::default()
@@ -87,7 +87,7 @@ fn no_list(texts: &[(Parameter, Option<&str>)]) -> UsageError {
 }
 
 /// The values of a list, ascending.
-fn values(parameter: Parameter, list: &str) -> Result<Vec<f64>, UsageError> {
+fn listed(parameter: Parameter, list: &str) -> Result<Vec<f64>, UsageError> {
     let mut values = Vec::new();
     for item in list.split(',').map(str::trim) {
         if item.is_empty() {
@@ -114,6 +114,14 @@ fn values(parameter: Parameter, list: &str) -> Result<Vec<f64>, UsageError> {
 
 fn value(parameter: Parameter, text: &str) -> Result<f64, UsageError> {
     let refuse = |why: String| of_flag(&format!("--{}", parameter.name()), why);
+    let whole = |read: Result<u64, String>| {
+        read.map(|number| number as f64).map_err(|should| {
+            refuse(format!(
+                "`{text}` {should}, such as those in {}",
+                parameter.example()
+            ))
+        })
+    };
     match parameter {
         Parameter::Linger => {
             let linger = humantime::parse_duration(text)
@@ -127,13 +135,8 @@ fn value(parameter: Parameter, text: &str) -> Result<f64, UsageError> {
                 "`{text}` should be more than 0 and at most 1e9 (messages per second)"
             ))),
         },
-        // Numbers beyond u32 are too many of anything; what is too many of these in particular, their users know.
-        Parameter::Connections | Parameter::Workers | Parameter::MessageBytes => match text.parse::<u32>() {
-            Ok(number) if number > 0 => Ok(f64::from(number)),
-            _ => Err(refuse(format!(
-                "`{text}` should be a whole number from 1 on, such as those in {}",
-                parameter.example()
-            ))),
-        },
+        Parameter::Connections => whole(values::connections(text)),
+        Parameter::Workers => whole(values::workers(text).map(|workers| workers as u64)),
+        Parameter::MessageBytes => whole(values::message_bytes(text)),
     }
 }

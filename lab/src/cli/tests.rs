@@ -6,11 +6,19 @@ use crate::config::CpuPlan;
 const ENGINES: &[&str] = &["epoll", "tokio", "threads"];
 
 fn config_on(cpus: &str, words: &[&str]) -> Result<Config, String> {
-    let words = std::iter::once("lab").chain(words.iter().copied());
-    let lab = Lab::try_parse_from(words).map_err(|error| error.to_string())?;
-    lab.run
-        .validated(ENGINES, &cpus.parse().unwrap())
+    let Asked::Run(args) = read(&[&["lab"], words].concat())? else {
+        panic!("no run");
+    };
+    args.validated(ENGINES, &cpus.parse().unwrap())
         .map_err(|error| error.to_string())
+}
+
+fn read(words: &[&str]) -> Result<Asked, String> {
+    let words: Vec<_> = words.iter().map(OsString::from).collect();
+    Asked::parse(&words).map_err(|unread| match unread {
+        Unread::Value(line) => line,
+        Unread::Parser(error) => error.to_string(),
+    })
 }
 
 fn config(words: &[&str]) -> Result<Config, String> {
@@ -56,12 +64,28 @@ fn quick_is_short_but_what_is_said_stands() {
     let quick = config(&["--quick"]).unwrap();
     assert!(quick.scenarios.iter().all(|s| s.cycles == QUICK_CYCLES));
     assert_eq!(quick.scenarios[1].connections, 10_000);
-    let five = config(&["--quick", "--contenders", "epoll,tokio,threads,epoll,tokio"]).unwrap();
-    let planned = crate::runner::estimate(&five);
-    assert!(planned < Duration::from_secs(30), "{planned:?}");
     let said = config(&["--quick", "--cycles", "9", "--slice", "1s"]).unwrap();
     assert_eq!(said.scenarios[0].cycles, 9);
     assert_eq!(said.scenarios[0].slice(), Duration::from_secs(1));
+}
+
+#[test]
+fn the_time_that_help_and_readme_promise_suffices_for_all_default_contenders() {
+    let planned = |words: &[&str]| {
+        let words = std::iter::once("lab").chain(words.iter().copied());
+        let run = Lab::try_parse_from(words).unwrap().run;
+        let config = run.validated(&crate::engines::names(), &"0-1".parse().unwrap());
+        crate::runner::estimate(&config.unwrap(), |_| true)
+    };
+    assert!(planned(&["--quick"]) < Duration::from_secs(30));
+    assert!(planned(&[]) < Duration::from_secs(180));
+    let able = |contender: &Contender| contender.name != "threads";
+    let config = config(&[]).unwrap();
+    let (some, all) = (
+        crate::runner::estimate(&config, able),
+        crate::runner::estimate(&config, |_| true),
+    );
+    assert!(some < all, "who cannot run costs no time");
 }
 
 #[test]
@@ -126,9 +150,7 @@ fn those_linger_that_can() {
 }
 
 fn sweep(words: &[&str]) -> Result<Config, String> {
-    let words = ["lab", "sweep"].iter().chain(words).copied();
-    let lab = Lab::try_parse_from(words).map_err(|error| error.to_string())?;
-    let Some(Action::Sweep(args)) = lab.action else {
+    let Asked::Action(Action::Sweep(args)) = read(&[&["lab", "sweep"], words].concat())? else {
         panic!("no sweep");
     };
     args.validated(ENGINES, &"0-1".parse().unwrap())
@@ -248,6 +270,41 @@ fn a_sweep_over_workers_is_contenders_side_by_side() {
 }
 
 #[test]
+fn who_chooses_its_threads_itself_takes_part_once_in_a_sweep_over_workers() {
+    let config = sweep(&[
+        "--workers",
+        "1,2",
+        "--contenders",
+        "threads,epoll,go-net,go-net-tuned",
+        "--baseline",
+        "threads",
+    ])
+    .unwrap();
+    let names: Vec<_> = config.contenders.iter().map(|c| c.name.as_str()).collect();
+    assert_eq!(
+        names,
+        [
+            "threads",
+            "epoll workers=1",
+            "epoll workers=2",
+            "go-net",
+            "go-net-tuned workers=1",
+            "go-net-tuned workers=2"
+        ]
+    );
+    assert_eq!(config.baseline, "threads");
+    let sweep = config.sweep.unwrap();
+    assert_eq!(sweep.once, ["threads", "go-net"]);
+    let named = |family: &str| -> Vec<String> {
+        let points = sweep.points.iter();
+        points.map(|point| sweep.contender(family, point)).collect()
+    };
+    assert_eq!(named("epoll"), ["epoll workers=1", "epoll workers=2"]);
+    // Shown at the first point; the other one is nobody's.
+    assert_eq!(named("threads"), ["threads", "threads workers=2"]);
+}
+
+#[test]
 fn what_is_wrong_in_a_sweep_is_named() {
     for (words, named) in [
         (vec![], "a sweep varies one of --connections"),
@@ -266,7 +323,7 @@ fn what_is_wrong_in_a_sweep_is_named() {
         ),
         (
             vec!["--connections", "10,99999999"],
-            "--connections: `99999999` should be between",
+            "--connections: `99999999` should be a whole number from 1 to 10000000",
         ),
         (
             vec!["--connections", "10,20", "--workers", "1,2"],
@@ -287,8 +344,16 @@ fn what_is_wrong_in_a_sweep_is_named() {
         (vec!["--message-bytes", "1,99999999"], "--message-bytes: "),
         (vec!["--workers", "0,1"], "--workers: `0` should be"),
         (
+            vec!["--workers", "1,2000"],
+            "--workers: `2000` should be a whole number from 1 to 1024",
+        ),
+        (
             vec!["--workers", "1,2", "--contender", "name=mine,echo=x:1"],
             "--workers: `mine` is a contender of yours",
+        ),
+        (
+            vec!["--workers", "1,2", "--contenders", "threads"],
+            "--workers: `threads` and `go-net` take",
         ),
         (
             vec!["--connections", "10,20", "--scenario", "few,many"],
@@ -320,16 +385,22 @@ fn what_is_wrong_is_named() {
         (vec!["--rate", "fast"], "--rate: `fast`"),
         (
             vec!["--connections", "0"],
-            "--connections: `0` should be between 1",
+            "--connections: `0` should be a whole number from 1 to 10000000",
         ),
-        (vec!["--connections", "abc"], "'abc'"),
+        (
+            vec!["--connections", "abc"],
+            "--connections: `abc` should be a whole number",
+        ),
         (vec!["--message-bytes", "0"], "--message-bytes: `0` should be"),
         (
             vec!["--message-bytes", "99999999999"],
             "--message-bytes: `99999999999` should be",
         ),
-        (vec!["--cycles", "0"], "--cycles: `0` measures nothing"),
-        (vec!["--slice", "soon"], "'soon'"),
+        (
+            vec!["--cycles", "0"],
+            "--cycles: `0` should be a whole number from 1 to",
+        ),
+        (vec!["--slice", "soon"], "--slice: `soon` should be a duration"),
         (
             vec!["--slice", "0ms"],
             "--slice: `0s` should be between 10ms and 1h",
@@ -366,10 +437,21 @@ fn what_is_wrong_is_named() {
             ],
             "--client-metrics: 127.0.0.1:9100 and the next ports",
         ),
-        (vec!["--workers", "0"], "--workers: 0"),
-        (vec!["--events", "0"], "--events: 0"),
+        (
+            vec!["--workers", "0"],
+            "--workers: `0` should be a whole number from 1 to 1024",
+        ),
+        (vec!["--workers", "1025"], "--workers: `1025` should be"),
+        (
+            vec!["--events", "0"],
+            "--events: `0` should be a whole number from 1 to 65536",
+        ),
+        (vec!["--events", "65537"], "--events: `65537` should be"),
         (vec!["--arrivals", "often"], "`often`"),
-        (vec!["--accept", "all"], "'all'"),
+        (
+            vec!["--accept", "all"],
+            "--accept: `all` should be one of shared, exclusive, reuseport",
+        ),
         (vec!["--server-cpus", "99"], "--server-cpus: 99"),
         (vec!["--client-cpus", "x"], "`x`"),
         (vec!["--server-cpus", "0-1"], "no CPU of 0-1 for the clients"),
@@ -385,7 +467,10 @@ fn what_is_wrong_is_named() {
         (vec!["--fail-if", "tokio cpu > 1"], "no figure `cpu`"),
         (vec!["--fail-if", "go/epoll cpu_percent > 1"], "`go` is none"),
         (vec!["--fail-if", "f: tokio cpu_percent > 1"], "`f` is none"),
-        (vec!["--repeat=maybe"], "'maybe'"),
+        (
+            vec!["--repeat=maybe"],
+            "--repeat: `maybe` should be one of true, false",
+        ),
         (vec!["--colour"], "--colour"),
     ] {
         let error = config(&words).unwrap_err();

@@ -14,6 +14,8 @@ pub struct External {
     pub summary: &'static str,
     /// Flags of its own, before those that all take.
     pub flags: &'static [&'static str],
+    /// Whether it works with as many threads as it is told.
+    pub heeds_workers: bool,
     /// Its program, from the root of the repository.
     program: &'static str,
     toolchain: Toolchain,
@@ -28,11 +30,17 @@ enum Toolchain {
     Cargo,
 }
 
-const fn go_net(name: &'static str, summary: &'static str, flags: &'static [&'static str]) -> External {
+const fn go_net(
+    name: &'static str,
+    summary: &'static str,
+    flags: &'static [&'static str],
+    heeds_workers: bool,
+) -> External {
     External {
         name,
         summary,
         flags,
+        heeds_workers,
         program: "contenders/go-net/go-net",
         toolchain: Toolchain::Go,
     }
@@ -44,6 +52,7 @@ macro_rules! rust_runtime {
             name: $name,
             summary: $summary,
             flags: &[],
+            heeds_workers: true,
             program: concat!("contenders/rust-runtimes/target/release/", $name),
             toolchain: Toolchain::Cargo,
         }
@@ -56,11 +65,13 @@ pub const EXTERNALS: &[External] = &[
         "go-net",
         "a goroutine per connection on Go's net, as the original experiment had it",
         &["--tuned=false"],
+        false,
     ),
     go_net(
         "go-net-tuned",
         "the same with a buffer per connection and as many threads as the others have workers",
         &["--tuned=true"],
+        true,
     ),
     rust_runtime!("mio", "an event loop made with mio"),
     rust_runtime!("monoio-epoll", "monoio with its legacy driver, which is epoll"),

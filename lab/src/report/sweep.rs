@@ -132,13 +132,15 @@ pub fn tables(result: &LabResult) -> Vec<Table> {
 
 /// The family whose contender at the first point is the baseline.
 fn baseline<'a>(result: &LabResult, sweep: &'a Sweep) -> Option<&'a str> {
-    let suffix = &sweep.points.first()?.suffix;
+    let first = sweep.points.first()?;
     let mut families = sweep.families.iter().map(String::as_str);
-    families.find(|family| result.config.baseline == format!("{family}{suffix}"))
+    families.find(|family| result.config.baseline == sweep.contender(family, first))
 }
 
-fn find<'a>(result: &'a LabResult, family: &str, point: &SweepPoint) -> Option<&'a Run> {
-    result.run(&point.scenario, &format!("{family}{}", point.suffix))
+/// The run of a family at a point.
+pub fn find<'a>(result: &'a LabResult, family: &str, point: &SweepPoint) -> Option<&'a Run> {
+    let sweep = result.config.sweep.as_ref()?;
+    result.run(&point.scenario, &sweep.contender(family, point))
 }
 
 /// What a message costs here over what it costs the same family at the first value: paired within cycles when both
@@ -189,11 +191,12 @@ fn table(sweep: &Sweep, title: String, cell: impl Fn(&str, &SweepPoint) -> Strin
 /// A cell that marks a run that is not to be believed, and says why there is none.
 fn cell(result: &LabResult, family: &str, point: &SweepPoint, text: impl Fn(&Run) -> String) -> String {
     let Some(run) = find(result, family, point) else {
-        let contender = format!("{family}{}", point.suffix);
-        let skipped = result
-            .skipped
-            .iter()
-            .any(|skipped| skipped.scenario == point.scenario && skipped.contender == contender);
+        let sweep = result.config.sweep.as_ref();
+        let contender = sweep.map(|sweep| sweep.contender(family, point));
+        let skipped = result.skipped_of(&point.scenario);
+        let skipped = skipped
+            .map(|skipped| &skipped.contender)
+            .any(|name| Some(name) == contender.as_ref());
         return if skipped { "skipped".to_owned() } else { missing() };
     };
     if run.is_ok() {

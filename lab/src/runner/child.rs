@@ -97,6 +97,8 @@ pub struct Child {
     last_words: Arc<Mutex<Vec<u8>>>,
     stderr_reader: Option<JoinHandle<()>>,
     status: Option<ExitStatus>,
+    /// Whether nothing of it is left: its number, and that of its group, may be another's by now.
+    stopped: bool,
     grace: Duration,
 }
 
@@ -137,6 +139,7 @@ impl Child {
             last_words,
             stderr_reader,
             status: None,
+            stopped: false,
             grace,
         })
     }
@@ -224,8 +227,11 @@ impl Child {
         }
     }
 
-    /// Asks it to end, and makes it end when its grace is over.
+    /// Asks it to end, and makes it end when its grace is over. Once it has ended, nothing is signalled again.
     pub fn stop(&mut self) {
+        if std::mem::replace(&mut self.stopped, true) {
+            return;
+        }
         drop(self.process.stdin.take());
         let group = self.process.id();
         if self.status.is_none() {

@@ -58,6 +58,8 @@ pub fn start(
         }))
     };
     if let Some(why) = preflight::obstacle(contender, scenario, &session.result.machine) {
+        // Every obstacle is one of too many connections.
+        session.input_faults += usize::from(session.config.connections_by_flag);
         return skipped(why);
     }
     let waiter = session.waiter;

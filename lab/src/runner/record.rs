@@ -187,6 +187,7 @@ impl Record {
         Evidence {
             open_loop: self.open_loop,
             connections: scenario.connections,
+            silent_calibration: self.capacity.is_some_and(|(capacity, _)| capacity == 0.0),
             cycles: self.cycles.iter().map(cycle).collect(),
             errors: self.errors.clone(),
             bytes: self.bytes,

@@ -108,15 +108,19 @@ fn start_engine(
 
 /// What is said to our own server alone.
 fn engine_flags(engine: &str, contender: &Contender, config: &Config) -> Vec<String> {
+    let of_epoll = |value: Option<String>| value.filter(|_| contender.is_epoll());
     let flags = [
         ("--engine", Some(engine.to_owned())),
         (
             "--linger",
             contender.linger_micros.map(|micros| format!("{micros}us")),
         ),
-        ("--accept", config.epoll.accept.clone()),
-        ("--trigger", config.epoll.trigger.clone()),
-        ("--events", config.epoll.events.map(|events| events.to_string())),
+        ("--accept", of_epoll(config.epoll.accept.clone())),
+        ("--trigger", of_epoll(config.epoll.trigger.clone())),
+        (
+            "--events",
+            of_epoll(config.epoll.events.map(|events| events.to_string())),
+        ),
     ];
     flags
         .into_iter()
@@ -135,6 +139,7 @@ fn start_external(
         .ok_or_else(|| Refusal::Cannot(format!("the lab knows no server called `{name}`")))?;
     let mut command = Command::new(external.program().map_err(Refusal::Cannot)?);
     command.args(external.flags);
+    super::without_settings(&mut command);
     start_ready(command, contender, config, waiter)
 }
 
@@ -231,6 +236,11 @@ fn start_command(
     command.arg(crate::exec::NAME);
     command.arg(config.cpus.server().unwrap_or(crate::exec::ANYWHERE));
     command.args(words.iter().map(|word| filled(word)));
+    // Its own environment is the user's business, and it may need it. What the lab shares with our own server is not
+    // meant for it: METRICS is where the lab's metrics are.
+    for name in ::server::variables() {
+        command.env_remove(name);
+    }
     let mut child = Child::start(command, STOP_GRACE).map_err(Refusal::Cannot)?;
     let echo = format!("127.0.0.1:{port}");
     let accepts = waiter.until(START_PATIENCE, || {
@@ -341,6 +351,15 @@ mod tests {
             engine_flags("epoll", &contender, &config).join(" "),
             "--engine epoll --linger 50us --trigger level --events 7"
         );
+        config.epoll.accept = Some("shared".to_owned());
+        let flags = |engine: &str| engine_flags(engine, &Contender::engine(engine), &config).join(" ");
+        assert_eq!(
+            flags("bare"),
+            "--engine bare --accept shared --trigger level --events 7"
+        );
+        for other in ["uring", "tokio", "threads"] {
+            assert_eq!(flags(other), format!("--engine {other}"));
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ fn evidence(open_loop: bool, cycles: Vec<CycleEvidence>) -> Evidence {
     Evidence {
         open_loop,
         connections: 50,
+        silent_calibration: false,
         cycles,
         errors: BTreeMap::new(),
         bytes: Some(bytes(1, 1, 1, 1)),
@@ -230,7 +231,11 @@ fn death_comes_first_and_says_why() {
 
 #[test]
 fn nothing_came_back() {
-    assert_eq!(verdicts(&evidence(true, vec![])), [Verdict::NoReplies]);
+    let calibrated = Evidence {
+        silent_calibration: true,
+        ..evidence(true, vec![])
+    };
+    assert_eq!(verdicts(&calibrated), [Verdict::NoReplies]);
     let silent = CycleEvidence {
         replies: 0,
         replies_in_time: 0,
@@ -243,8 +248,28 @@ fn nothing_came_back() {
 }
 
 #[test]
+fn without_a_slice_nobody_is_accused() {
+    let findings = judge(&evidence(true, vec![]));
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].verdict, Verdict::NotMeasured);
+    assert!(findings[0].reason.contains("stopped before its first slice"));
+    let mut believed = evidence(true, vec![cycle()]);
+    believed.silent_calibration = true;
+    assert_eq!(
+        verdicts(&believed),
+        [],
+        "a slice with replies is the better witness"
+    );
+}
+
+#[test]
 fn names_are_what_is_stored() {
-    for verdict in [Verdict::Ok, Verdict::RateMissed, Verdict::ServerDied] {
+    for verdict in [
+        Verdict::Ok,
+        Verdict::NotMeasured,
+        Verdict::RateMissed,
+        Verdict::ServerDied,
+    ] {
         assert_eq!(serde_json::to_string(&verdict).unwrap(), format!("\"{verdict}\""));
     }
 }

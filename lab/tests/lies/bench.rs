@@ -149,6 +149,42 @@ impl Lab {
         }
     }
 
+    /// Waits until a contender is in this phase, as the lab's metrics say (`--metrics 127.0.0.1:0`).
+    pub fn wait_for_phase(&mut self, contender: &str, phase: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = self.said();
+            let url = said.lines().find_map(|line| line.strip_prefix("metrics: "));
+            let labels = [("contender", contender), ("phase", phase)];
+            if let Some(Ok(exposition)) = url.map(lab::measure::scrape)
+                && exposition.value("echolab_phase", &labels) == Some(1.0)
+            {
+                return;
+            }
+            let ended = self.process.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "{contender} never came to {phase}:\n{said}"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The processes that the lab has started and that are there now.
+    pub fn children(&self) -> Vec<u32> {
+        let parent = |pid: u32| -> Option<u32> {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The name in brackets may hold blanks; state and parent follow it.
+            let (_, rest) = stat.rsplit_once(')')?;
+            rest.split_whitespace().nth(1)?.parse().ok()
+        };
+        let entries = std::fs::read_dir("/proc").unwrap();
+        entries
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+            .filter(|pid| parent(*pid) == Some(self.pid()))
+            .collect()
+    }
+
     pub fn latest(&self) -> PathBuf {
         self.output.join("latest")
     }

@@ -19,7 +19,7 @@ fn main() {
     if words.get(1).is_some_and(|word| word == server::NAME) {
         return server::main(&words[2..]);
     }
-    let tests: [(&str, fn()); 10] = [
+    let tests: [(&str, fn()); 11] = [
         ("wrong_bytes_are_bad_replies", wrong_bytes_are_bad_replies),
         ("dropped_replies_are_errors", dropped_replies_are_errors),
         ("a_stall_shows_in_response_time", a_stall_shows_in_response_time),
@@ -38,6 +38,10 @@ fn main() {
             a_killed_server_costs_its_run_alone,
         ),
         ("ctrl_c_keeps_results", ctrl_c_keeps_results),
+        (
+            "ctrl_c_in_the_first_cycle_accuses_nobody",
+            ctrl_c_in_the_first_cycle_accuses_nobody,
+        ),
         ("engines_conserve_bytes", engines_conserve_bytes),
     ];
     let mut arguments = Arguments::from_args();
@@ -54,6 +58,16 @@ fn main() {
 
 fn verdicts(result: &lab::result::LabResult, contender: &str) -> Vec<Verdict> {
     run_of(result, contender).verdicts.clone()
+}
+
+/// The comparisons that are kept rest on all cycles that are kept.
+fn assert_compared(result: &lab::result::LabResult) {
+    let cycles = |comparisons: &[lab::result::Comparison]| -> Vec<(String, usize)> {
+        let cycles = comparisons.iter().map(|one| (one.metric.clone(), one.cycles));
+        cycles.collect()
+    };
+    let anew = comparison::of_scenario(result, &result.config.scenarios[0].name);
+    assert_eq!(cycles(&result.comparisons), cycles(&anew));
 }
 
 fn wrong_bytes_are_bad_replies() {
@@ -95,6 +109,10 @@ fn a_client_without_cpu_is_client_bound() {
     let allowed = CpuSet::allowed().unwrap();
     let cpus: Vec<usize> = allowed.iter().collect();
     let [server_cpu, .., client_cpu] = cpus[..] else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI needs two CPUs: one cannot be divided between server and client"
+        );
         eprintln!("skipped: one CPU cannot be divided");
         return;
     };
@@ -150,6 +168,7 @@ fn the_same_twice_costs_the_same() {
     let (estimate, cycles) = comparison::ratio(second, first, CPU, 1).unwrap();
     let (low, high) = estimate.interval.unwrap();
     assert_eq!(cycles, 20);
+    assert_compared(&result);
     // The 95 % interval misses 1 in one of twenty experiments, so a little beside it is allowed.
     assert!(low < 1.1 && high > 0.9, "{estimate:?}");
     assert!((0.8..1.25).contains(&estimate.median), "{estimate:?}");
@@ -194,6 +213,7 @@ fn a_killed_server_costs_its_run_alone() {
 fn ctrl_c_keeps_results() {
     let bench = Bench::new();
     let liars = [bench.liar("honest", "honest")];
+    let liars = [&liars[..], &[bench.liar("other", "honest")]].concat();
     let flags = ["--contenders", "own", "--slice", "150ms", "--cycles", "1000"];
     let mut lab = bench.start(10, 1_000, &flags, &liars);
     lab.wait_for_cycles("honest", 2);
@@ -205,9 +225,38 @@ fn ctrl_c_keeps_results() {
     assert_eq!(code, 130);
     assert!(!result.complete);
     assert!(run_of(&result, "honest").cycles.len() >= 2);
+    assert_compared(&result);
     let report = std::fs::read_to_string(report).unwrap();
     assert!(report.contains("stopped before its end"), "{report}");
     wait_until_gone(server);
+}
+
+fn ctrl_c_in_the_first_cycle_accuses_nobody() {
+    let bench = Bench::new();
+    let liars = [bench.liar("first", "honest"), bench.liar("second", "honest")];
+    let mut flags = vec!["--contenders", "own", "--slice", "4s", "--cycles", "3"];
+    flags.extend(["--metrics", "127.0.0.1:0"]);
+    let mut lab = bench.start(10, 1_000, &flags, &liars);
+    lab.wait_for_phase("second", "slice");
+    let children = lab.children();
+    assert_eq!(children.len(), 4, "a server and a client each");
+    sys::child::terminate(lab.pid()).unwrap();
+    let report = lab.latest().join("report.md");
+    let (result, code) = lab.finish();
+    assert_eq!(code, 130);
+    assert!(!result.complete);
+    let first = run_of(&result, "first");
+    assert_eq!(first.cycles.len(), 1, "its slice was finished");
+    assert!(first.replies > 0);
+    let unfair = [Verdict::NoReplies, Verdict::NotMeasured];
+    assert!(!unfair.contains(&first.verdicts[0]), "{:?}", first.reasons);
+    let second = run_of(&result, "second");
+    assert_eq!(second.verdicts, [Verdict::NotMeasured], "{:?}", second.reasons);
+    assert!(second.cycles.is_empty());
+    let report = std::fs::read_to_string(report).unwrap();
+    assert!(report.contains("stopped before its first slice"), "{report}");
+    assert!(!report.contains("Check that it is an echo service"), "{report}");
+    children.into_iter().for_each(wait_until_gone);
 }
 
 fn engines_conserve_bytes() {

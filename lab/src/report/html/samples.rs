@@ -172,6 +172,7 @@ pub fn sweep(points: usize) -> LabResult {
         result.config.scenarios.push(scenario);
     }
     result.config.sweep = Some(Sweep {
+        once: vec![],
         parameter: "connections".to_owned(),
         families: ["epoll", "tokio", "threads"].map(str::to_owned).into(),
         points,

@@ -6,6 +6,7 @@ use super::lines::{self, ACROSS, Plot, Point, Series};
 use super::scale::{Scale, Tick};
 use crate::config::{Sweep, SweepPoint};
 use crate::report::figures::{count, decimal, mebibytes, missing, or_missing, significant};
+use crate::report::sweep::find;
 use crate::result::{LabResult, Run};
 use crate::stats;
 
@@ -89,11 +90,6 @@ pub fn charts(result: &LabResult, sweep: &Sweep) -> Vec<Chart> {
         .collect()
 }
 
-/// The run of a family at a point.
-fn run<'a>(result: &'a LabResult, family: &str, point: &SweepPoint) -> Option<&'a Run> {
-    result.run(&point.scenario, &format!("{family}{}", point.suffix))
-}
-
 fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
     let series: Vec<Series> = sweep
         .families
@@ -105,7 +101,7 @@ fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
             points: sweep
                 .points
                 .iter()
-                .filter_map(|point| mark(run(result, family, point)?, point, figure, result.config.seed))
+                .filter_map(|point| mark(find(result, family, point)?, point, figure, result.config.seed))
                 .collect(),
         })
         .collect();
@@ -145,7 +141,7 @@ fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
     .concat();
     let rows = sweep.points.iter().map(|point| {
         let cells = sweep.families.iter().map(|family| {
-            run(result, family, point).map_or_else(missing, |run| {
+            find(result, family, point).map_or_else(missing, |run| {
                 let bound = if figure.id == CAPACITY && run.capacity_is_at_least {
                     "≥ "
                 } else {

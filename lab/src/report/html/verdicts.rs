@@ -17,6 +17,10 @@ fn words(verdict: Verdict) -> (&'static str, &'static str) {
             "The load generator ended before the run did.",
             "See what it said, and whether its limits (descriptors, ports, memory) suffice; then run again.",
         ),
+        Verdict::NotMeasured => (
+            "It was stopped before its first slice ended.",
+            "Run again, and let it go on longer.",
+        ),
         Verdict::NoReplies => (
             "Nothing right came back, so nothing was measured.",
             "Check that it is an echo service, and that this is its address.",

@@ -1,0 +1,50 @@
+//! How single values are read: each says what it should be, to be read after flag and value.
+
+use std::time::Duration;
+
+use server::engine::{EVENTS_MAX, WORKERS_MAX};
+
+use crate::scenario::{CONNECTIONS_MAX, MESSAGE_BYTES_MAX};
+
+/// The longest profile that the servers take.
+const PROFILE_SECONDS_MAX: u64 = 300;
+
+pub fn connections(text: &str) -> Result<u64, String> {
+    between(text, 1, CONNECTIONS_MAX)
+}
+
+pub fn message_bytes(text: &str) -> Result<u64, String> {
+    between(text, 1, MESSAGE_BYTES_MAX)
+}
+
+pub fn workers(text: &str) -> Result<usize, String> {
+    between(text, 1, WORKERS_MAX as u64).map(|number| number as usize)
+}
+
+pub fn events(text: &str) -> Result<usize, String> {
+    between(text, 1, EVENTS_MAX as u64).map(|number| number as usize)
+}
+
+pub fn cycles(text: &str) -> Result<u32, String> {
+    between(text, 1, u32::MAX.into()).map(|number| number as u32)
+}
+
+pub fn profile_seconds(text: &str) -> Result<u32, String> {
+    between(text, 1, PROFILE_SECONDS_MAX).map(|number| number as u32)
+}
+
+pub fn seed(text: &str) -> Result<u64, String> {
+    between(text, 0, u64::MAX)
+}
+
+pub fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text)
+        .map_err(|_| "should be a duration with its unit, such as 50us, 250ms or 2s".to_owned())
+}
+
+fn between(text: &str, least: u64, most: u64) -> Result<u64, String> {
+    let number = text.trim().parse::<u64>().ok();
+    number
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("should be a whole number from {least} to {most}"))
+}
