@@ -43,7 +43,7 @@ fn words(verdict: Verdict) -> (&'static str, &'static str) {
         ),
         Verdict::ClientBound => (
             "The load generator was the bottleneck: perhaps the client was measured.",
-            "Give it more CPUs (--client-cpus) or threads (--client-threads), or offer less (--rate).",
+            "Give it more CPUs (--client-cpus), or offer less (--rate).",
         ),
         Verdict::Unlittle => (
             "Throughput and times contradict each other (Little's law; checked in closed loops).",
