@@ -49,8 +49,9 @@ const LOAD: &[(&str, &str)] = &[
     ("SCENARIOS", "/scenarios/original.toml"),
     ("CONNECTIONS", "100"),
     ("THINK_TIME", "50ms"),
-    ("SLICE", "5s"),
-    ("CYCLES", "2"),
+    ("SLICE", "3s"),
+    // As many as an interval needs.
+    ("CYCLES", "6"),
     ("LAB_REPEAT", "false"),
     ("PROFILE_HZ", "19"),
 ];
