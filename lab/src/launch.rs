@@ -14,6 +14,7 @@ use crate::contender::{Contender, Origin, external};
 use crate::engines;
 use crate::machine::Machine;
 use crate::metrics::LabMetrics;
+use crate::profile::files;
 use crate::progress::Progress;
 use crate::report;
 use crate::result::{LabResult, SCHEMA};
@@ -130,7 +131,12 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, 
         eprintln!("stopped before anything was measured");
     } else {
         // A run that was stopped before its first cycle has skipped rows alone: they are worth keeping.
-        if let Err(error) = store.save(result).and_then(|()| store.report(result)) {
+        // Pictures too: the reports link to them, and the run may have been stopped between two profiles.
+        let written = store
+            .save(result)
+            .and_then(|()| files::draw(store.folder(), result))
+            .and_then(|()| store.report(result));
+        if let Err(error) = written {
             eprintln!("error: {error:#}");
             code = EXIT_FAILURE;
         }

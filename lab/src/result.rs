@@ -60,8 +60,16 @@ pub struct ProfileRecord {
     pub category_micros_per_message: BTreeMap<String, f64>,
     /// The functions with most CPU time of their own, most first.
     pub top: Vec<TopFunction>,
-    /// All stacks in folded form, a line each: frames from the outermost, joined with `;`, a blank, nanoseconds.
+    /// All stacks in folded form, a line each: frames from the outermost, joined with `;`, a blank, nanoseconds. Small frames
+    /// are merged.
     pub folded: String,
+    /// What each function itself takes, in nanoseconds, in all stacks before small frames were merged; empty in results of
+    /// labs that did not keep it. Those with least are left out when there are too many.
+    #[serde(default)]
+    pub functions: BTreeMap<String, u64>,
+    /// A function that was left out takes at most this.
+    #[serde(default)]
+    pub left_out_nanos: u64,
     /// The pprof file's name, in the result's folder.
     pub pprof: String,
 }

@@ -14,7 +14,8 @@ pub struct Owning {
     events: Events,
 }
 
-/// Blocks until the socket takes bytes again, or has an error.
+/// Blocks until the socket takes bytes again, or has an error. A signal does not end it: poll(2) is one of the calls that
+/// SA_RESTART does not restart, and a server that is being profiled gets hundreds of them a second.
 ///
 /// # Errors
 /// What poll(2) reports.
@@ -24,9 +25,14 @@ pub fn wait_writable(socket: BorrowedFd<'_>) -> io::Result<()> {
         events: libc::POLLOUT,
         revents: 0,
     };
-    // SAFETY: one entry, exclusively borrowed through the call.
-    crate::check(unsafe { libc::poll(&raw mut polled, 1, -1) })?;
-    Ok(())
+    loop {
+        // SAFETY: one entry, exclusively borrowed through the call.
+        match crate::check(unsafe { libc::poll(&raw mut polled, 1, -1) }) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// What becomes of a socket after its event.
@@ -89,5 +95,71 @@ impl Owning {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+    use std::os::unix::thread::JoinHandleExt;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+    use std::time::{Duration, Instant};
+
+    static SIGNALS: AtomicU32 = AtomicU32::new(0);
+
+    extern "C" fn count(_: libc::c_int) {
+        SIGNALS.fetch_add(1, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn a_signal_does_not_end_the_wait_for_a_socket() {
+        // SAFETY: for a sigaction, all zeroes is a value.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = count as *const () as libc::sighandler_t;
+        action.sa_flags = libc::SA_RESTART;
+        // SAFETY: the handler has the signature that is wanted without SA_SIGINFO; the old action is not asked for.
+        crate::check(unsafe { libc::sigaction(libc::SIGUSR1, &action, std::ptr::null_mut()) }).unwrap();
+
+        let (mut full, mut peer) = UnixStream::pair().unwrap();
+        full.set_nonblocking(true).unwrap();
+        while full.write(&[0; 4096]).is_ok() {}
+        let id = Arc::new(AtomicI32::new(0));
+        let waiting = std::thread::spawn({
+            let id = Arc::clone(&id);
+            move || {
+                // SAFETY: takes nothing and cannot fail.
+                id.store(unsafe { libc::gettid() }, Ordering::Release);
+                wait_writable(full.as_fd())
+            }
+        });
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let until = |met: &dyn Fn() -> bool| {
+            while !met() {
+                assert!(Instant::now() < deadline, "waited too long");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        let asleep = || {
+            let status =
+                std::fs::read_to_string(format!("/proc/self/task/{}/status", id.load(Ordering::Acquire)));
+            status.is_ok_and(|status| status.contains("State:\tS"))
+        };
+        for signal in 1..=3 {
+            // From its number's publication on it sleeps nowhere but in the wait.
+            until(&|| waiting.is_finished() || asleep());
+            assert!(!waiting.is_finished(), "a signal has ended the wait");
+            // SAFETY: the thread has not been joined, so its handle is valid.
+            unsafe { libc::pthread_kill(waiting.as_pthread_t(), libc::SIGUSR1) };
+            until(&|| SIGNALS.load(Ordering::Relaxed) == signal);
+        }
+        until(&|| waiting.is_finished() || asleep());
+        assert!(!waiting.is_finished(), "a signal has ended the wait");
+        peer.set_nonblocking(true).unwrap();
+        // The end of the stream is no error: the thread may be gone, and its socket with it.
+        while peer.read(&mut [0; 4096]).is_ok_and(|read| read > 0) {}
+        waiting.join().unwrap().unwrap();
     }
 }

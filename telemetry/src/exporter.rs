@@ -14,6 +14,9 @@ use tokio::sync::oneshot;
 use crate::family::{self, Source};
 use crate::profile::{self, Profiler};
 
+/// The name of the thread.
+pub(crate) const THREAD: &str = "exporter";
+
 /// What an exporter may have beside the metrics.
 #[derive(Default, Clone)]
 pub struct Extras {
@@ -55,7 +58,7 @@ impl Exporter {
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
-            .name("exporter".to_owned())
+            .name(THREAD.to_owned())
             .spawn(move || {
                 if let Some(on_start) = extras.on_start {
                     on_start();

@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sys::cpu::CpuSet;
+use telemetry::profile::request::HERTZ;
 
 use crate::Contender;
 
@@ -21,7 +23,7 @@ struct Args {
     #[arg(long, env, value_name = "ADDR", default_value = "127.0.0.1:8888", value_parser = address)]
     listen: SocketAddr,
 
-    /// Address of /metrics and /healthz, or none
+    /// Address of /metrics, /healthz and /debug/pprof/, or none
     #[arg(long, env, value_name = "ADDR|none", default_value = "127.0.0.1:9100", global = true, value_parser = metrics)]
     metrics: Metrics,
 
@@ -53,6 +55,10 @@ struct Args {
     /// Time to finish in after SIGTERM or SIGINT
     #[arg(long, env, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     grace: Duration,
+
+    /// Samples for each second of CPU time, all the time, for CPU by category; 0 for none
+    #[arg(long, env, value_name = "HZ", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=i64::from(*HERTZ.end())))]
+    profile_hz: u32,
 
     /// Run on these CPUs alone, such as 0-3 or 0,2 [default: wherever the scheduler puts it]
     #[arg(long, env, value_name = "LIST")]
@@ -109,6 +115,8 @@ pub struct Config {
     pub max_connections: Option<usize>,
     /// Time to finish in after a signal.
     pub grace: Duration,
+    /// Samples for each second of CPU time, all the time.
+    pub profile_hz: Option<NonZeroU32>,
     /// `None` leaves the affinity alone.
     pub cpus: Option<CpuSet>,
     /// Events per wait, for mio; at least 1.
@@ -157,6 +165,7 @@ pub fn parse(contender: &Contender, args: impl Iterator<Item = OsString>) -> Res
                 backlog: args.backlog,
                 max_connections: (args.max_connections > 0).then_some(args.max_connections as usize),
                 grace: args.grace,
+                profile_hz: NonZeroU32::new(args.profile_hz),
                 cpus: args.cpus,
                 events: args.events as usize,
             }))
@@ -205,7 +214,7 @@ mod tests {
     fn the_flags_of_the_houses_server_are_taken() {
         let line = "--engine epoll --listen 127.0.0.1:0 --metrics none --workers 3 --accept shared --trigger edge \
                     --events 16 --read-buffer 100 --send-buffer 4096 --nodelay false --backlog 7 \
-                    --max-connections 9 --grace 250ms --cpus 0-1";
+                    --max-connections 9 --grace 250ms --profile-hz 19 --cpus 0-1";
         let Request::Serve(config) = parsed(&line.split_whitespace().collect::<Vec<_>>()).unwrap() else {
             panic!("not a request to serve");
         };
@@ -221,6 +230,7 @@ mod tests {
             (config.max_connections, config.grace),
             (Some(9), Duration::from_millis(250))
         );
+        assert_eq!(config.profile_hz, NonZeroU32::new(19));
         assert_eq!(
             (config.metrics, config.cpus.unwrap().to_string()),
             (None, "0-1".to_owned())
@@ -235,6 +245,7 @@ mod tests {
             (&["--listen", "nowhere"], "--listen"),
             (&["--cpus", "3-1"], "--cpus"),
             (&["--grace", "soon"], "--grace"),
+            (&["--profile-hz", "1001"], "--profile-hz"),
             (&["healthcheck", "--metrics", "none"], "--metrics"),
             (&["--colour", "red"], "--colour"),
         ] {

@@ -12,6 +12,9 @@ mod health;
 pub mod listen;
 pub mod monoio_echo;
 pub mod probe;
+// How the house's own server samples itself: the same, or the contenders would not compare.
+#[path = "../../../server/src/profile.rs"]
+pub mod profile;
 pub mod shared;
 pub mod worker;
 
@@ -116,7 +119,7 @@ fn serve(contender: &Contender, config: Config) -> Result<(), Failure> {
 
     let bound = Bound::new(&config, contender.sharing)?;
     let counters = ServerCounters::new(contender.name, env!("CARGO_PKG_VERSION"));
-    let exporter = export(&config, &counters)?;
+    let exporter = export(contender, &config, &counters)?;
     let metrics = match &exporter {
         Some(exporter) => exporter.address().to_string(),
         None => "none".to_owned(),
@@ -134,8 +137,12 @@ fn serve(contender: &Contender, config: Config) -> Result<(), Failure> {
     outcome
 }
 
-/// Serves /metrics, unless it is off.
-fn export(config: &Config, counters: &Arc<ServerCounters>) -> Result<Option<Exporter>, Failure> {
+/// Serves /metrics and profiles, unless that is off.
+fn export(
+    contender: &Contender,
+    config: &Config,
+    counters: &Arc<ServerCounters>,
+) -> Result<Option<Exporter>, Failure> {
     let Some(address) = config.metrics else {
         return Ok(None);
     };
@@ -144,11 +151,16 @@ fn export(config: &Config, counters: &Arc<ServerCounters>) -> Result<Option<Expo
             "--metrics {address}: {error}; name another address, or none"
         ))
     })?;
-    let started = OwnProcess::new().and_then(|process| {
-        let sources: Vec<Arc<dyn Source>> = vec![Arc::clone(counters) as Arc<dyn Source>, Arc::new(process)];
-        Exporter::start(listener, sources)
-    });
+    let start = || {
+        let extras = profile::extras(contender.name, config.profile_hz)?;
+        let mut sources: Vec<Arc<dyn Source>> = vec![Arc::clone(counters) as _, Arc::new(OwnProcess::new()?)];
+        if let Some(profiler) = &extras.profiler {
+            sources.push(Arc::clone(profiler) as _);
+        }
+        Exporter::start_with(listener, sources, extras)
+    };
+    let started: io::Result<Exporter> = start();
     started
         .map(Some)
-        .map_err(|error| Failure::Failed(format!("cannot serve metrics on {address}: {error}")))
+        .map_err(|error| Failure::Failed(format!("cannot serve metrics and profiles on {address}: {error}")))
 }

@@ -157,6 +157,8 @@ fn present(record: &ProfileRecord) -> Result<(), NoPicture> {
 pub(super) fn side(record: &ProfileRecord) -> Side<'_> {
     Side {
         folded: &record.folded,
+        functions: &record.functions,
+        left_out_nanos: record.left_out_nanos,
         samples: record.samples,
         messages: record.messages,
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use telemetry::profile::category::{Category, cpu_nanos_by_category};
+use telemetry::profile::difference;
 use telemetry::profile::folded;
 use telemetry::profile::pprof::Profile;
 
@@ -14,6 +15,8 @@ const TOP: usize = 20;
 const SHARE_MIN: f64 = 0.001;
 /// A record's stacks take no more; a result holds one record for each contender in each scenario.
 const FOLDED_BYTES_MAX: usize = 96 << 10;
+/// Nor do the names of its functions: some hundreds.
+const NAMES_BYTES_MAX: usize = 64 << 10;
 
 /// A record without a profile, and why.
 pub fn missing(scenario: &str, contender: &str, why: String) -> ProfileRecord {
@@ -34,14 +37,17 @@ pub struct Taken<'a> {
     pub contender: &'a str,
     /// The messages that were served while it was recorded.
     pub messages: u64,
-    /// What one of them cost by the process's own CPU clock, in nanoseconds. Samplers miss what lies between the
-    /// kernel's ticks, Go's up to three quarters of it, so a profile tells shares and the clock tells times.
+    /// What one of them cost in the measured slices, in nanoseconds: the run's own figure, from the process's CPU clock. A
+    /// profile tells shares and no times: samplers miss what lies between the kernel's ticks, Go's up to three quarters
+    /// of it, and while a profile is taken the clock counts the profiler's work as well. `None` when nobody knows; then
+    /// the profile's word has to do.
     pub nanos_per_message: Option<f64>,
     /// The name of the pprof file.
     pub pprof: &'a str,
 }
 
-/// The record of a profile.
+/// The record of a profile. Threads of ours that only observed the server are left out, and the categories add up to what
+/// a message costs.
 ///
 /// # Errors
 /// When nothing can be said: no message, or no CPU time in the profile.
@@ -53,9 +59,11 @@ pub fn record(profile: &Profile, taken: &Taken<'_>) -> Result<ProfileRecord, Str
     if !profile.has_cpu_time() {
         return Err("its profile does not say how much CPU time was used".to_owned());
     }
+    let profile = &profile.without_observers();
     let stacks = folded::folded_nanos(profile);
-    let total: u64 = folded::lines(&stacks).map(|(_, nanos)| nanos).sum();
-    if total == 0 {
+    let by_category = cpu_nanos_by_category(profile);
+    let total: u64 = by_category.iter().sum();
+    if stacks.is_empty() {
         return Err("its profile holds no sample".to_owned());
     }
     let by_clock = taken.nanos_per_message.filter(|nanos| *nanos > 0.0);
@@ -66,7 +74,9 @@ pub fn record(profile: &Profile, taken: &Taken<'_>) -> Result<ProfileRecord, Str
         .iter()
         .map(|stack| stack.samples.max(0))
         .fold(0, i64::saturating_add);
-    let categories = Category::ALL.iter().zip(cpu_nanos_by_category(profile));
+    let categories = Category::ALL.iter().zip(by_category);
+    let stacks = scaled(&stacks, scale);
+    let (functions, left_out_nanos) = functions(&stacks);
     Ok(ProfileRecord {
         scenario: taken.scenario.to_owned(),
         contender: taken.contender.to_owned(),
@@ -76,8 +86,10 @@ pub fn record(profile: &Profile, taken: &Taken<'_>) -> Result<ProfileRecord, Str
         category_micros_per_message: categories
             .map(|((_, name), nanos)| ((*name).to_owned(), micros(nanos)))
             .collect::<BTreeMap<_, _>>(),
-        top: top(&stacks, micros),
-        folded: folded::compact(&scaled(&stacks, scale), SHARE_MIN, FOLDED_BYTES_MAX),
+        top: top(&stacks, messages),
+        folded: folded::compact(&stacks, SHARE_MIN, FOLDED_BYTES_MAX),
+        functions,
+        left_out_nanos,
         pprof: taken.pprof.to_owned(),
     })
 }
@@ -88,8 +100,26 @@ fn scaled(stacks: &str, scale: f64) -> String {
         .collect()
 }
 
+/// What each function itself takes, and the most that one takes which found no room.
+fn functions(stacks: &str) -> (BTreeMap<String, u64>, u64) {
+    let mut times: Vec<_> = difference::by_function(stacks).into_iter().collect();
+    times.sort_by(|(a_name, a), (b_name, b)| b.cmp(a).then(a_name.cmp(b_name)));
+    let mut room = NAMES_BYTES_MAX;
+    let fits = times.iter().take_while(|(name, _)| {
+        let left = room.checked_sub(name.len());
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    let fits = fits.count();
+    let left_out = times.get(fits).map_or(0, |(_, nanos)| *nanos);
+    times.truncate(fits);
+    let kept = times.into_iter().map(|(name, nanos)| (name.to_owned(), nanos));
+    (kept.collect(), left_out)
+}
+
 /// The functions with most time of their own.
-fn top(stacks: &str, micros: impl Fn(u64) -> f64) -> Vec<TopFunction> {
+fn top(stacks: &str, messages: u64) -> Vec<TopFunction> {
+    let micros = |nanos: u64| nanos as f64 / 1e3 / messages as f64;
     let mut times: HashMap<&str, (u64, u64)> = HashMap::new();
     for (stack, nanos) in folded::lines(stacks) {
         let mut seen = HashSet::new();

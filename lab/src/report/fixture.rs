@@ -169,6 +169,11 @@ fn profile(contender: &str, stacks: &[(&str, u64)]) -> ProfileRecord {
             .iter()
             .map(|(stack, micros)| format!("{stack} {}\n", micros * 1_000_000))
             .collect(),
+        functions: stacks
+            .iter()
+            .map(|(stack, micros)| (function(stack), micros * 1_000_000))
+            .collect(),
+        left_out_nanos: 0,
         pprof: crate::profile::files::pprof("few", contender),
     }
 }

@@ -94,7 +94,7 @@ fn profiles(out: &mut String, result: &LabResult, scenario: &str) {
     }
     out.push_str(
         "\nWhere the CPU time goes, in µs for each message, from profiles in slices of their own after the measured ones \
-         (shares from samples, their sum from the process's CPU clock):\n\n",
+         (shares from samples; their sum is what a message cost in the measured slices):\n\n",
     );
     if !rows.is_empty() {
         let columns = profiles::columns();

@@ -118,41 +118,42 @@ fn difference(baseline: &ProfileRecord, record: &ProfileRecord) -> String {
     let functions = match change::functions(baseline, record) {
         Ok(functions) => functions,
         Err(why) => {
-            let mut changes: Vec<_> = change::categories(baseline, record).collect();
-            changes.sort_by(|a, b| b.1.total_cmp(&a.1));
-            let changes: Vec<_> = changes
-                .iter()
-                .filter(|(_, micros)| micros.abs() >= 0.005)
-                .map(|(category, micros)| format!("{category} {micros:+.2}"))
+            let mut changes: Vec<_> = change::categories(baseline, record)
+                .filter(|category| category.beyond_chance)
                 .collect();
+            changes.sort_by(|a, b| b.micros.total_cmp(&a.micros));
+            let changes = changes
+                .iter()
+                .map(|category| format!("{} {:+.2}", category.name, category.micros));
             return format!(
-                "{against}, µs by category: {}. By function: {why}.",
-                changes.join(", ")
+                "{against}, µs by category, beyond chance: {}. By function: {why}.",
+                joined(changes.collect())
             );
         }
     };
     let listed = |wanted: fn(&Function) -> bool| {
         let functions = functions.iter().filter(|function| wanted(function)).take(NAMED);
-        let listed: Vec<_> = functions
-            .map(|function| {
-                format!(
-                    "{} {:+.2}",
-                    shortened(&function.name),
-                    function.change_nanos() / 1e3
-                )
-            })
-            .collect();
-        if listed.is_empty() {
-            "nothing".to_owned()
-        } else {
-            listed.join(", ")
-        }
+        let listed = functions.map(|function| {
+            format!(
+                "{} {:+.2}",
+                shortened(&function.name),
+                function.change_nanos() / 1e3
+            )
+        });
+        joined(listed.collect())
     };
     format!(
         "{against}, µs beyond chance: dearer {}; cheaper {}.",
         listed(|function| function.change_nanos() > 0.0),
         listed(|function| function.change_nanos() < 0.0)
     )
+}
+
+fn joined(listed: Vec<String>) -> String {
+    match listed.is_empty() {
+        true => "nothing".to_owned(),
+        false => listed.join(", "),
+    }
 }
 
 fn shortened(name: &str) -> String {
@@ -175,6 +176,34 @@ mod tests {
         let short = shortened(&name);
         assert!(short.starts_with('…') && short.ends_with("::echo") && short.chars().count() == NAME_CHARS);
         assert_eq!(shortened("echo"), "echo");
+    }
+
+    /// A contender in another language, whose profile is the same but for a category that chance moved a little.
+    #[test]
+    fn what_chance_explains_is_no_difference_of_categories() {
+        let mut result = fixture::result_with_profiles();
+        let base = result.profiles[0].clone();
+        let go = &mut result.profiles[2];
+        go.category_micros_per_message = base.category_micros_per_message.clone();
+        go.samples = base.samples;
+        go.category_micros_per_message.insert("read".to_owned(), 3.2);
+        let said = |result: &LabResult| {
+            let remarks = remarks(result, "few");
+            let mut of_go = remarks.iter().filter(|remark| remark.contains("go-net against"));
+            of_go.next().unwrap().clone()
+        };
+        assert!(
+            said(&result).contains("beyond chance: nothing. By function"),
+            "{}",
+            said(&result)
+        );
+        let go = &mut result.profiles[2];
+        go.category_micros_per_message.insert("read".to_owned(), 6.0);
+        assert!(
+            said(&result).contains("beyond chance: read +3.00. By function"),
+            "{}",
+            said(&result)
+        );
     }
 
     #[test]

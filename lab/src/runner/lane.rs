@@ -182,14 +182,14 @@ impl Lane {
     }
 
     /// A slice during which the server is profiled, after all that are measured: whatever happens in it is no matter of
-    /// theirs. The CPU time of the server comes with it, where it can be had. The inner error says how the lane ended.
+    /// theirs. What the server's CPU clock says of it would hold the profiler's work, so nobody reads that. The inner error
+    /// says how the lane ended.
     pub fn profiled(
         &mut self,
         session: &Session<'_>,
         pace: Pace,
         duration: Duration,
-    ) -> Result<Result<(Slice, Option<f64>), String>, Interrupted> {
-        let before = self.server.source.cpu_seconds();
+    ) -> Result<Result<Slice, String>, Interrupted> {
         let why = match self.client.slice(pace, duration, session.waiter) {
             Err(NoAnswer::Interrupted) => return Err(Interrupted),
             Ok(slice) => {
@@ -197,11 +197,7 @@ impl Lane {
                     *self.errors_while_profiled.entry(reason.clone()).or_default() += count;
                 }
                 match self.server.obituary(slice.connections == 0) {
-                    None => {
-                        let after = self.server.source.cpu_seconds();
-                        let used = after.zip(before).map(|(after, before)| after - before);
-                        return Ok(Ok((slice, used)));
-                    }
+                    None => return Ok(Ok(slice)),
                     Some(end) => format!("its server ended while it was profiled ({end})"),
                 }
             }

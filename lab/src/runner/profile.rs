@@ -47,7 +47,7 @@ impl Answer {
 }
 
 /// Takes a profile of every living contender under the offered load, when the configuration says so. Whatever goes
-/// wrong becomes a record that says why.
+/// wrong becomes a record that says why. Pictures are drawn with the reports, at whatever moment the run ends.
 pub fn profiles(
     session: &mut Session<'_>,
     scenario: &Scenario,
@@ -76,7 +76,7 @@ pub fn profiles(
         session.done(planned(seconds));
         session.save()?;
     }
-    files::draw(session.store.folder(), &session.result).map_err(Stop::Failed)
+    Ok(())
 }
 
 /// One contender's profile, or why there is none.
@@ -98,7 +98,7 @@ fn take(
     let answer = ask(&metrics, seconds, LEAD);
     let load = LEAD + Duration::from_secs(seconds.into()) + TAIL;
     let began = Instant::now();
-    let (slice, cpu_seconds) = match lane.profiled(session, pace, load)? {
+    let slice = match lane.profiled(session, pace, load)? {
         Ok(slice) => slice,
         Err(why) => return Ok(Err(why)),
     };
@@ -119,7 +119,7 @@ fn take(
         scenario: &scenario.name,
         contender,
         messages: messages as u64,
-        nanos_per_message: cpu_seconds.map(|seconds| seconds * 1e9 / slice.replies.max(1) as f64),
+        nanos_per_message: lane.record.cpu_micros_per_message().map(|micros| micros * 1e3),
         pprof: &name,
     };
     let record = record::record(&profile, &taken);

@@ -136,6 +136,11 @@ impl Record {
         self.readings.push(after);
     }
 
+    /// What a message has cost the server so far, in microseconds of CPU: the run's figure.
+    pub fn cpu_micros_per_message(&self) -> Option<f64> {
+        self.median(Cycle::server_cpu_micros_per_message)
+    }
+
     /// The run as it stands.
     pub fn to_run(&self, scenario: &Scenario) -> Run {
         let findings = verdict::judge(&self.evidence(scenario));
@@ -225,7 +230,7 @@ impl Record {
                 .map(|grown| grown / replies as f64)
         };
         ServerFigures {
-            cpu_micros_per_message: self.median(Cycle::server_cpu_micros_per_message),
+            cpu_micros_per_message: self.cpu_micros_per_message(),
             cpu_user_share: user_share,
             cpu_percent: self.median(|cycle| percent(cycle.server_cpu_seconds?, cycle)),
             idle_cpu_percent: (self.idle.seconds > 0.0)

@@ -185,6 +185,18 @@ mod tests {
                 Category::Wait,
             ),
             (
+                &[
+                    "runtime.netpollBreak",
+                    "runtime.wakeNetPoller",
+                    "runtime.resetTimer",
+                ],
+                Category::Scheduler,
+            ),
+            (
+                &["runtime.write1", "runtime.netpollBreak", "runtime.wakeNetPoller"],
+                Category::Scheduler,
+            ),
+            (
                 &["runtime.casgstatus", "runtime.park_m", "runtime.mcall"],
                 Category::Scheduler,
             ),

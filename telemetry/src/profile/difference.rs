@@ -4,7 +4,9 @@
 //! does not explain it; the rest is called noise, and pictures leave it white.
 //!
 //! What is compared is a function in all its stacks together: two engines call `send` from places with different names,
-//! and it would be wrong to say that one is gone and another one is new.
+//! and it would be wrong to say that one is gone and another one is new. Its time comes from the stacks as they were
+//! taken, not from those that were made small for a picture, each side by its own measure: a function may be part of the
+//! rest on one side and have its name on the other, and not have changed at all.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +21,13 @@ const SHARE_MIN: f64 = 0.1;
 /// One of the two profiles.
 #[derive(Debug, Clone, Copy)]
 pub struct Side<'a> {
-    /// Its stacks in folded form, with nanoseconds.
+    /// Its stacks in folded form, with nanoseconds. They may have been made small.
     pub folded: &'a str,
+    /// What each function itself takes, in nanoseconds, in the stacks before they were made small. When it is empty,
+    /// `folded` is all that is known.
+    pub functions: &'a BTreeMap<String, u64>,
+    /// A function that `functions` leaves out takes at most this.
+    pub left_out_nanos: u64,
     /// Its samples.
     pub samples: u64,
     /// The messages that were served meanwhile.
@@ -71,8 +78,8 @@ impl Function {
 /// All stacks of both, sorted.
 pub fn stacks(baseline: &Side<'_>, contender: &Side<'_>) -> Vec<Stack> {
     let scales = (Scale::of(baseline), Scale::of(contender));
-    let of_functions = counts(baseline, contender, leaf);
-    let of_stacks = counts(baseline, contender, |stack| stack);
+    let of_functions = function_counts(baseline, contender);
+    let of_stacks = stack_counts(baseline, contender);
     let stack = |(frames, counts): (&str, (f64, f64))| {
         let function = of_functions.get(leaf(frames)).copied().unwrap_or_default();
         let known = leaf(frames) != folded::REST && beyond_noise(function, scales);
@@ -89,7 +96,7 @@ pub fn stacks(baseline: &Side<'_>, contender: &Side<'_>) -> Vec<Stack> {
 /// The functions that cost more or less beyond noise, the greatest change first.
 pub fn functions(baseline: &Side<'_>, contender: &Side<'_>) -> Vec<Function> {
     let scales = (Scale::of(baseline), Scale::of(contender));
-    let mut functions: Vec<_> = counts(baseline, contender, leaf)
+    let mut functions: Vec<_> = function_counts(baseline, contender)
         .into_iter()
         .filter(|(name, counts)| *name != folded::REST && beyond_noise(*counts, scales))
         .map(|(name, counts)| Function {
@@ -100,6 +107,17 @@ pub fn functions(baseline: &Side<'_>, contender: &Side<'_>) -> Vec<Function> {
         .collect();
     functions.sort_by(|a, b| b.change_nanos().abs().total_cmp(&a.change_nanos().abs()));
     functions
+}
+
+/// Whether something that takes so many nanoseconds for each message, on the baseline's and on the contender's side, takes
+/// more or less beyond noise.
+pub fn differs(baseline: &Side<'_>, contender: &Side<'_>, nanos_per_message: (f64, f64)) -> bool {
+    let scales = (Scale::of(baseline), Scale::of(contender));
+    let counts = (
+        nanos_per_message.0 / scales.0.nanos,
+        nanos_per_message.1 / scales.1.nanos,
+    );
+    beyond_noise(counts, scales)
 }
 
 /// What a sample of a side stands for.
@@ -122,23 +140,65 @@ impl Scale {
     }
 }
 
-/// How many samples either side has of each stack, or of what `key` takes of it. Time tells: samples stand for nearly
-/// the same time each.
-fn counts<'a>(
-    baseline: &Side<'a>,
-    contender: &Side<'a>,
-    key: impl Fn(&'a str) -> &'a str,
-) -> BTreeMap<&'a str, (f64, f64)> {
+/// How many samples either side has of each stack. Time tells: samples stand for nearly the same time each.
+fn stack_counts<'a>(baseline: &Side<'a>, contender: &Side<'a>) -> BTreeMap<&'a str, (f64, f64)> {
     let mut counts: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
     let scale = Scale::of(baseline);
     for (stack, nanos) in folded::lines(baseline.folded) {
-        counts.entry(key(stack)).or_default().0 += nanos as f64 / scale.sample_nanos;
+        counts.entry(stack).or_default().0 += nanos as f64 / scale.sample_nanos;
     }
     let scale = Scale::of(contender);
     for (stack, nanos) in folded::lines(contender.folded) {
-        counts.entry(key(stack)).or_default().1 += nanos as f64 / scale.sample_nanos;
+        counts.entry(stack).or_default().1 += nanos as f64 / scale.sample_nanos;
     }
     counts
+}
+
+/// How many samples either side has of each function itself. A side that may have left a function out is taken to have as
+/// much of it as the other one has, as far as that is possible: nobody knows better, and a difference must be sure.
+fn function_counts<'a>(baseline: &Side<'a>, contender: &Side<'a>) -> BTreeMap<&'a str, (f64, f64)> {
+    let (base, cont) = (own_nanos(baseline), own_nanos(contender));
+    let (base_scale, cont_scale) = (Scale::of(baseline), Scale::of(contender));
+    // What lies below a side's cut is not known: not more than the cut, and no reason to think that it differs.
+    let at_most = |side: &Side<'_>, scale: Scale, other: f64| {
+        (side.left_out_nanos as f64 / scale.sample_nanos).min(other / scale.nanos)
+    };
+    let counts = |name: &&'a str| {
+        let base = base
+            .get(name)
+            .map(|nanos| *nanos as f64 / base_scale.sample_nanos);
+        let cont = cont
+            .get(name)
+            .map(|nanos| *nanos as f64 / cont_scale.sample_nanos);
+        let of_base = |cont: f64| at_most(baseline, base_scale, cont * cont_scale.nanos);
+        let of_cont = |base: f64| at_most(contender, cont_scale, base * base_scale.nanos);
+        (
+            base.unwrap_or_else(|| of_base(cont.unwrap_or_default())),
+            cont.unwrap_or_else(|| of_cont(base.unwrap_or_default())),
+        )
+    };
+    base.keys()
+        .chain(cont.keys())
+        .map(|name| (*name, counts(name)))
+        .collect()
+}
+
+/// What each function of a side itself takes.
+fn own_nanos<'a>(side: &Side<'a>) -> BTreeMap<&'a str, u64> {
+    if side.functions.is_empty() {
+        return by_function(side.folded);
+    }
+    let known = side.functions.iter();
+    known.map(|(name, nanos)| (name.as_str(), *nanos)).collect()
+}
+
+/// What each function itself takes, of stacks in folded form.
+pub fn by_function(folded: &str) -> BTreeMap<&str, u64> {
+    let mut nanos = BTreeMap::new();
+    for (stack, count) in folded::lines(folded) {
+        *nanos.entry(leaf(stack)).or_default() += count;
+    }
+    nanos
 }
 
 fn leaf(stack: &str) -> &str {

@@ -4,6 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Of sides whose stacks are whole.
+static NO_FUNCTIONS: BTreeMap<String, u64> = BTreeMap::new();
+
 /// Nanoseconds between two samples.
 const PERIOD: u64 = 4_000_000;
 const STACKS: [&str; 8] = [
@@ -20,6 +23,8 @@ const STACKS: [&str; 8] = [
 fn side(folded: &str, samples: u64, messages: u64) -> Side<'_> {
     Side {
         folded,
+        functions: &NO_FUNCTIONS,
+        left_out_nanos: 0,
         samples,
         messages,
     }
@@ -153,4 +158,69 @@ fn a_function_that_is_called_from_elsewhere_is_the_same_function() {
     let slow = side(&contender, 500, 500);
     let ratios: Vec<_> = stacks(&sides.0, &slow).iter().map(|stack| stack.ratio).collect();
     assert_eq!(ratios, [Some(2.0), Some(2.0)]);
+}
+
+/// The same stacks made small on one side alone, by which functions lose their names.
+#[test]
+fn what_a_picture_leaves_out_is_no_difference() {
+    let whole: String = (0..200)
+        .map(|index| format!("main;caller_{index};hidden {}\n", 10 * PERIOD))
+        .collect();
+    let whole = whole + &format!("main;send {}\n", 2_000 * PERIOD);
+    let small = folded::compact(&whole, 0.01, usize::MAX);
+    assert!(!small.contains("hidden"), "{small}");
+    let functions_of = |folded: &str| -> BTreeMap<String, u64> {
+        let functions = by_function(folded).into_iter();
+        functions.map(|(name, nanos)| (name.to_owned(), nanos)).collect()
+    };
+    let known = functions_of(&whole);
+    let baseline = side(&whole, 4_000, 10_000);
+    let contender = Side {
+        functions: &known,
+        ..side(&small, 4_000, 10_000)
+    };
+    assert_eq!(functions(&baseline, &contender), []);
+    assert!(
+        stacks(&baseline, &contender)
+            .iter()
+            .all(|stack| stack.ratio.is_none())
+    );
+    // This is what the stacks alone would say.
+    assert_eq!(
+        names(&functions(&baseline, &side(&small, 4_000, 10_000))),
+        ["hidden"]
+    );
+}
+
+#[test]
+fn a_function_that_a_side_may_have_left_out_differs_beyond_what_was_left_out_alone() {
+    let known: BTreeMap<String, u64> = [("send".to_owned(), 2_000 * PERIOD)].into();
+    let baseline = text(&[0, 2_000, 0, 0, 0, 0, 0, 0]);
+    let left_out = |samples: u64| Side {
+        functions: &known,
+        left_out_nanos: samples * PERIOD,
+        ..side(&baseline, 2_000, 10_000)
+    };
+    let contender = text(&[0, 2_000, 0, 0, 100, 0, 0, 0]);
+    let contender = side(&contender, 2_100, 10_000);
+    assert_eq!(names(&functions(&left_out(0), &contender)), ["memcpy"]);
+    assert_eq!(names(&functions(&left_out(10), &contender)), ["memcpy"]);
+    assert_eq!(functions(&left_out(100), &contender), []);
+    assert_eq!(functions(&left_out(1_000), &contender), []);
+}
+
+#[test]
+fn a_sum_of_functions_differs_by_the_same_test() {
+    let folded = text(&[400; 8]);
+    let (one, other) = (side(&folded, 3_200, 10_000), side(&folded, 3_200, 10_000));
+    // A sample stands for 400 ns of a message here.
+    let samples = |count: f64| count * 400.0;
+    assert!(!differs(&one, &other, (samples(400.0), samples(400.0))));
+    assert!(!differs(&one, &other, (samples(400.0), samples(470.0))));
+    assert!(differs(&one, &other, (samples(400.0), samples(600.0))));
+    assert!(differs(&one, &other, (samples(600.0), samples(400.0))));
+    // Few samples say nothing, and a tenth is nothing, however many say it.
+    assert!(!differs(&one, &other, (samples(4.0), samples(6.0))));
+    assert!(!differs(&one, &other, (samples(40_000.0), samples(43_000.0))));
+    assert!(!differs(&one, &other, (0.0, 0.0)));
 }

@@ -11,6 +11,12 @@ use flate2::read::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use prost::Message;
 
+/// The label that says what a thread is there for, when that is not to serve.
+pub(super) const ROLE: &str = "role";
+/// What it says of threads that watch the program: one that takes a profile is in the profile itself, unwinding stacks and
+/// finding names. `go tool pprof -tagignore=observer` leaves them out.
+pub(super) const OBSERVER: &str = "observer";
+
 /// No profile that is believed is larger, unpacked.
 const BYTES_MAX: u64 = 256 << 20;
 
@@ -258,6 +264,14 @@ impl Profile {
             });
         }
         stacks
+    }
+
+    /// The same without what our own threads did to observe the program. Profiles of other programs stay as they are.
+    pub fn without_observers(&self) -> Profile {
+        let observes = |label: &Label| self.text(label.key) == ROLE && self.text(label.str) == OBSERVER;
+        let mut served = self.clone();
+        served.sample.retain(|sample| !sample.label.iter().any(observes));
+        served
     }
 
     /// Whether it says how much CPU time was used, and not only how much memory, for example.

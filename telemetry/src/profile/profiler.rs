@@ -24,6 +24,8 @@ use super::{Sample, Sampler};
 use crate::family::{Family, Source};
 use crate::names;
 
+/// The name of the thread.
+pub(super) const THREAD: &str = "profiler";
 /// Samples are fetched at least this often, so that a scrape each second shows something new.
 const DRAIN_MAX: Duration = Duration::from_millis(500);
 /// And not more often, whatever the rate: fetching takes CPU time as well.
@@ -89,8 +91,13 @@ impl Profiler {
             shared: Arc::clone(&shared),
         };
         let thread = std::thread::Builder::new()
-            .name("profiler".to_owned())
-            .spawn(move || worker.run(&received))?;
+            .name(THREAD.to_owned())
+            .spawn(move || {
+                let _idle = IdleOnDrop(Arc::clone(&worker.shared));
+                // Dropped before the line above: no order can come in after it.
+                let received = received;
+                worker.run(&received);
+            })?;
         Ok(Arc::new(Profiler {
             title: title.to_owned(),
             always,
@@ -177,6 +184,16 @@ impl Tables {
             unwinder: Unwinder::new(&mut images),
             images,
         })
+    }
+}
+
+/// Takes back that a recording is under way when the thread ends, also when it panics in the middle of one: whoever asks
+/// then hears that the profiler has ended, and not for ever that he must wait.
+struct IdleOnDrop(Arc<Shared>);
+
+impl Drop for IdleOnDrop {
+    fn drop(&mut self) {
+        *lock(&self.0.busy_until) = None;
     }
 }
 
@@ -324,4 +341,52 @@ fn cpu_time() -> Duration {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sampler that breaks as soon as there is something to record.
+    struct Broken;
+
+    impl Sampler for Broken {
+        fn sample(&mut self, _: NonZeroU32) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn stop(&mut self) {}
+
+        fn drain(&mut self, _: &mut dyn FnMut(Sample<'_>)) {
+            panic!("it breaks on purpose");
+        }
+
+        fn dropped(&self) -> u64 {
+            0
+        }
+
+        fn capacity(&self) -> usize {
+            1
+        }
+    }
+
+    #[test]
+    fn a_profiler_that_broke_says_so_instead_of_being_busy_for_ever() {
+        let profiler = Profiler::start("test", Box::new(Broken), None).unwrap();
+        let request = Request {
+            duration: Duration::from_secs(300),
+            hertz: NonZeroU32::MIN,
+        };
+        let outcome = profiler.record(request).unwrap();
+        assert!(outcome.blocking_recv().is_err(), "nobody answers");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // The thread may still be on its way out.
+        while profiler.busy().is_some() {
+            assert!(Instant::now() < deadline, "it is busy for ever");
+            std::thread::yield_now();
+        }
+        let again = profiler.record(request).expect("it is not busy");
+        assert!(again.blocking_recv().is_err());
+        assert_eq!(profiler.busy(), None);
+    }
 }

@@ -5,7 +5,11 @@ use std::num::NonZeroU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::pprof::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
+use super::pprof::{OBSERVER, ROLE};
 use super::symbols::{self, CUT_OFF, Symbolizer};
+
+/// The threads that watch the program instead of serving: the profiler's and the exporter's.
+const OBSERVERS: [&str; 2] = [super::profiler::THREAD, crate::exporter::THREAD];
 
 /// What has been recorded so far.
 pub struct Recording {
@@ -83,14 +87,15 @@ impl Recording {
                 .iter()
                 .map(|&address| builder.location(address, symbolizer))
                 .collect();
-            let label = Label {
-                key: thread_key,
-                str: builder.text(&thread),
-            };
+            let label = |key, text| Label { key, str: text };
+            let mut labels = vec![label(thread_key, builder.text(&thread))];
+            if OBSERVERS.contains(&thread.as_str()) {
+                labels.push(label(builder.text(ROLE), builder.text(OBSERVER)));
+            }
             builder.profile.sample.push(Sample {
                 location_id,
                 value: vec![tally.samples, tally.cpu_nanos],
-                label: vec![label],
+                label: labels,
             });
         }
         Profile {

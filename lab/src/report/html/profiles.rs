@@ -1,12 +1,13 @@
 //! Where the CPU time of a scenario's contenders went: by category, and by function.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use telemetry::profile::category::Category;
 
 use super::bars::{self, Bar, Part};
 use super::chart::{Chart, Table};
 use super::legend::Sign;
+use crate::profile::change;
 use crate::profile::flames::{self, Picture};
 use crate::report::figures::{count, decimal, missing, or_missing};
 use crate::result::{LabResult, ProfileRecord};
@@ -112,8 +113,8 @@ fn chart(records: &[&ProfileRecord], id: &str) -> Option<Chart> {
         })
         .collect();
     let title = "CPU per message by category, µs".to_owned();
-    let caption = "From profiles that were taken after the measured slices, so that sampling cost no figure anything. Categories stand \
-                   in the same order in every bar."
+    let caption = "From profiles that were taken after the measured slices, so that sampling cost no figure anything: they tell the \
+                   shares of what a message cost there. Categories stand in the same order in every bar."
         .to_owned();
     let rows = records.iter().map(|record| {
         let figures = categories
@@ -154,29 +155,22 @@ fn difference(records: &[&ProfileRecord], baseline: &str) -> Option<Table> {
     if others.is_empty() {
         return None;
     }
-    let of = |record: &ProfileRecord, category: &str| {
-        record
-            .category_micros_per_message
-            .get(category)
-            .copied()
-            .unwrap_or(0.0)
-    };
     let categories = categories(records);
     let rows = others.iter().map(|record| {
-        let figures = categories.iter().map(|category| {
-            let more = of(record, category) - of(base, category);
-            if more.abs() < 0.005 {
-                missing()
-            } else {
-                format!("{more:+.2}")
-            }
+        let changes: BTreeMap<_, _> = change::categories(base, record)
+            .map(|change| (change.name, change))
+            .collect();
+        let figures = categories.iter().map(|category| match changes.get(category) {
+            Some(change) if change.beyond_chance => format!("{:+.2}", change.micros),
+            Some(change) if change.micros != 0.0 => "within chance".to_owned(),
+            _ => missing(),
         });
         std::iter::once(record.contender.clone()).chain(figures).collect()
     });
     let columns: Vec<&str> = std::iter::once("contender")
         .chain(categories.iter().copied())
         .collect();
-    let caption = format!("Against {baseline}, µs per message: + is dearer, - is cheaper");
+    let caption = format!("Against {baseline}, µs per message beyond chance: + is dearer, - is cheaper");
     Some(Table::new(&caption, &columns, rows.collect()))
 }
 
@@ -197,4 +191,29 @@ fn functions(record: &ProfileRecord) -> Table {
         &["function", "itself", "with what it called"],
         rows.collect(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn a_contender_is_not_dearer_than_itself() {
+        let mut result = fixture::result_with_profiles();
+        let mut twin = result.profiles[0].clone();
+        twin.contender = "twin".to_owned();
+        twin.category_micros_per_message.insert("read".to_owned(), 3.2);
+        twin.category_micros_per_message.insert("write".to_owned(), 3.9);
+        result.profiles.insert(1, twin);
+        let table = profiles(&result, "few", "s1").unwrap().difference.unwrap();
+        let none = missing();
+        let chance = "within chance".to_owned();
+        assert_eq!(
+            table.rows[0][..4],
+            ["twin".to_owned(), chance.clone(), chance, none.clone()]
+        );
+        assert_eq!(table.rows[1][..3], ["tokio".to_owned(), none.clone(), none]);
+        assert_eq!(table.rows[1][3..5], ["-2.00", "+5.00"]);
+    }
 }

@@ -117,6 +117,10 @@ const PREFIXES: &[(&[&str], Category)] = &[
             "runtime.netpollunblock",
             "runtime.netpollready",
             "runtime.netpollgoready",
+            // How a thread wakes the one that waits in epoll_wait.
+            "runtime.netpollBreak",
+            "runtime.netpollAdjustWaiters",
+            "runtime.netpollAnyWaiters",
         ],
         Category::Scheduler,
     ),
