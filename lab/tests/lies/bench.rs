@@ -130,19 +130,20 @@ impl Lab {
 
     /// Waits until a contender has so many cycles on record.
     pub fn wait_for_cycles(&mut self, contender: &str, cycles: usize) {
+        self.wait_for(&format!("{cycles} cycles of {contender}"), |result| {
+            let run = result.runs.iter().find(|run| run.contender == contender);
+            run.is_some_and(|run| run.cycles.len() >= cycles)
+        });
+    }
+
+    /// Waits until the result shows something.
+    pub fn wait_for(&mut self, what: &str, seen: impl Fn(&LabResult) -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let seen = self.result().and_then(|result| {
-                let run = result.runs.iter().find(|run| run.contender == contender)?;
-                Some(run.cycles.len())
-            });
-            if seen >= Some(cycles) {
-                return;
-            }
+        while !self.result().is_some_and(|result| seen(&result)) {
             let ended = self.process.try_wait().unwrap();
             assert!(
                 ended.is_none() && Instant::now() < deadline,
-                "{cycles} cycles of {contender} never came:\n{}",
+                "{what} never came:\n{}",
                 self.said()
             );
             std::thread::sleep(Duration::from_millis(10));

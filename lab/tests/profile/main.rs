@@ -29,7 +29,7 @@ fn main() {
     }
     // The lab looks for the Go contender's sources from here.
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
-    let tests: [(&str, fn()); 5] = [
+    let tests: [(&str, fn()); 6] = [
         (
             "a_planted_function_is_found_and_nothing_else",
             a_planted_function_is_found_and_nothing_else,
@@ -45,6 +45,10 @@ fn main() {
         (
             "ctrl_c_in_a_profile_keeps_what_was_measured",
             ctrl_c_in_a_profile_keeps_what_was_measured,
+        ),
+        (
+            "ctrl_c_between_profiles_leaves_no_dead_link",
+            ctrl_c_between_profiles_leaves_no_dead_link,
         ),
         (
             "go_is_profiled_and_its_allocations_are_counted",
@@ -100,6 +104,20 @@ fn profile_of<'a>(result: &'a LabResult, contender: &str) -> &'a ProfileRecord {
         .unwrap_or_else(|| panic!("there is no record of {contender}"))
 }
 
+/// The categories of each profile add up to what a message cost in the measured slices.
+fn costs_add_up(result: &LabResult) {
+    for record in &result.profiles {
+        let sum: f64 = record.category_micros_per_message.values().sum();
+        let run = run_of(result, &record.contender).server.cpu_micros_per_message;
+        let wanted = run.unwrap_or_else(|| panic!("what {} costs is not known", record.contender));
+        assert!(
+            (sum / wanted - 1.0).abs() < 1e-6,
+            "{}: {sum} where {wanted} was wanted",
+            record.contender
+        );
+    }
+}
+
 /// The functions that got dearer and cheaper, beyond chance.
 fn changes(result: &LabResult, baseline: &str, contender: &str) -> (Vec<String>, Vec<String>) {
     let (baseline, contender) = (profile_of(result, baseline), profile_of(result, contender));
@@ -142,6 +160,7 @@ fn a_planted_function_is_found_and_nothing_else() {
             seen.push(format!("{missing:?}"));
             continue;
         }
+        costs_add_up(&result);
         let twin = changes(&result, "honest", "twin");
         let slow = changes(&result, "honest", "slow");
         let is_planted = |name: &String| name.ends_with("planted_hot_function");
@@ -274,6 +293,30 @@ fn ctrl_c_in_a_profile_keeps_what_was_measured() {
     wait_until_gone(server);
 }
 
+fn ctrl_c_between_profiles_leaves_no_dead_link() {
+    let bench = Bench::new();
+    // The second one never answers, so the run is stopped while it has the first one's profile alone.
+    let contenders = ["foreign", "silent"].map(|kind| contender(&bench, kind, kind));
+    let mut lab = bench.start(4, 1_000, &flags("own", "1"), &contenders);
+    lab.wait_for("a profile", |result| !result.profiles.is_empty());
+    let folder = lab.latest();
+    sys::child::terminate(lab.pid()).unwrap();
+    let (result, code) = lab.finish();
+    assert_eq!((code, result.profiles.len()), (130, 1));
+    let report = std::fs::read_to_string(folder.join("report.md")).unwrap();
+    let links: Vec<_> = report
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(link, _)| link)
+        .filter(|link| link.starts_with("profiles/"))
+        .collect();
+    assert!(links.contains(&"profiles/lie-foreign.svg"), "{report}");
+    for link in links {
+        assert!(folder.join(link).is_file(), "{link} leads nowhere");
+    }
+}
+
 fn go_is_profiled_and_its_allocations_are_counted() {
     if Command::new("go").arg("version").output().is_err() {
         assert!(std::env::var_os("CI").is_none(), "CI needs Go: install golang-go");
@@ -322,6 +365,7 @@ fn go_is_profiled_and_its_allocations_are_counted() {
             _ => assert!(count < 0.1 && bytes < 20.0, "{name}: {count}, {bytes}"),
         }
     }
+    costs_add_up(&result);
     let why = change::functions(profile_of(&result, "epoll"), profile_of(&result, "go-net"));
     assert!(why.unwrap_err().to_string().contains("written in Go"));
     let profiles = folder.join("profiles");
@@ -329,7 +373,7 @@ fn go_is_profiled_and_its_allocations_are_counted() {
     assert!(!profiles.join("lie-go-net-against-epoll-dearer.svg").exists());
     let report = std::fs::read_to_string(folder.join("report.md")).unwrap();
     assert!(
-        report.contains("go-net against epoll, µs by category"),
+        report.contains("go-net against epoll, µs by category, beyond chance"),
         "{report}"
     );
 }

@@ -102,6 +102,9 @@ fn answer(mut stream: TcpStream, kind: &str, profiles: &AtomicUsize) -> std::io:
             "foreign" => (200, foreign_profile().to_gzip()),
             "mortal" if profiles.fetch_add(1, Ordering::Relaxed) > 0 => std::process::exit(9),
             "mortal" => (200, foreign_profile().to_gzip()),
+            "silent" => loop {
+                std::thread::park();
+            },
             _ => (404, b"no profiles".to_vec()),
         }
     };
