@@ -250,6 +250,24 @@ fn memory(result: &LabResult, scenario: &Scenario) -> Option<String> {
     (!grown.is_empty()).then(|| format!("Resident memory per connection: {}.", grown.join(", ")))
 }
 
+/// What the clients cost, for who has no table of it.
+pub fn clients(result: &LabResult, scenario: &Scenario) -> Option<String> {
+    let costs: Vec<_> = result
+        .runs_of(&scenario.name)
+        .filter_map(|run| {
+            let micros = decimal(run.client.cpu_micros_per_message?, 2);
+            let busy = decimal(run.client.busy_share * 100.0, 0);
+            Some(format!("{} {micros} µs ({busy} % busy)", run.contender))
+        })
+        .collect();
+    (!costs.is_empty()).then(|| {
+        format!(
+            "CPU of the clients per message, with what they spin until the next one is due: {}.",
+            costs.join(", ")
+        )
+    })
+}
+
 /// What holds for all scenarios.
 pub fn general(result: &LabResult) -> Vec<String> {
     let mut general = Vec::new();

@@ -62,7 +62,8 @@ pub fn render(result: &LabResult) -> String {
             verdict.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(VERDICT_WIDTH)));
         }
         let _ = writeln!(out, "{table}\n{}", sentences::answer(result, &scenario.name));
-        for remark in sentences::remarks(result, scenario) {
+        let remarks = sentences::remarks(result, scenario).into_iter();
+        for remark in remarks.chain(sentences::clients(result, scenario)) {
             let _ = writeln!(out, "  * {remark}");
         }
         profile(&mut out, result, &scenario.name);
