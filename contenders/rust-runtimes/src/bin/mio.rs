@@ -6,7 +6,7 @@ use std::net;
 use std::os::fd::AsRawFd;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
@@ -70,8 +70,8 @@ struct Server {
     more: VecDeque<usize>,
     /// A connection that was accepted and found the limit reached.
     unseated: Option<TcpStream>,
-    /// Set while there is something to accept and accepting rests.
-    accept_pending: Option<Duration>,
+    /// When to accept again, while there is something to accept and accepting rests.
+    accept_again: Option<Instant>,
 }
 
 impl Server {
@@ -87,7 +87,7 @@ impl Server {
             clients: Slab::new(),
             more: VecDeque::new(),
             unseated: None,
-            accept_pending: None,
+            accept_again: None,
         })
     }
 
@@ -95,12 +95,14 @@ impl Server {
         let mut events = Events::with_capacity(self.worker.shared.config.events);
         while self.worker.next() != Next::Stop {
             let timeout = if self.more.is_empty() {
-                self.accept_pending
+                self.accept_again
+                    .map(|then| then.saturating_duration_since(Instant::now()))
             } else {
                 Some(Duration::ZERO)
             };
             self.turn(&mut events, timeout)?;
-            if self.accept_pending.is_some() {
+            // Whatever else woke it: resting ends when it was to end.
+            if self.accept_again.is_some_and(|then| then <= Instant::now()) {
                 self.accept();
             }
         }
@@ -126,6 +128,8 @@ impl Server {
         let more_before = self.more.len();
         for event in events.iter() {
             match event.token() {
+                // Those who come while it rests are found when that is over.
+                LISTENER if self.accept_again.is_some() => {}
                 LISTENER => self.accept(),
                 Token(key) => self.wake(key, event),
             }
@@ -140,12 +144,12 @@ impl Server {
 
     /// Accepts all who wait: an edge-triggered listener tells of them once.
     fn accept(&mut self) {
-        self.accept_pending = None;
+        self.accept_again = None;
         loop {
             match self.worker.next() {
                 Next::Accept => {}
                 Next::Pause(rest) => {
-                    self.accept_pending = Some(rest);
+                    self.accept_again = Some(Instant::now() + rest);
                     return;
                 }
                 Next::Stop => return,
@@ -160,7 +164,7 @@ impl Server {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     if let Some(rest) = self.worker.accept_failed(&error) {
-                        self.accept_pending = Some(rest);
+                        self.accept_again = Some(Instant::now() + rest);
                         return;
                     }
                 }
