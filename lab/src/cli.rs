@@ -248,7 +248,7 @@ fn checked(config: Config) -> Result<Config, UsageError> {
 impl Common {
     fn config(self, load: Load, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
         let overrides = self.overrides(&load)?;
-        let scenarios = scenarios(&load.scenarios, &overrides)?;
+        let scenarios = scenarios(&load.scenarios, &overrides, &self.typed)?;
         let own = contenders::own(&self.contender)?;
         let mut contenders = contender::select(&trimmed(&self.contenders), engines, &own)
             .map_err(|why| of_flag("--contenders", why))?;
@@ -330,8 +330,9 @@ impl Common {
     }
 }
 
-/// The scenarios with what the flags change. What no scenario can take is refused, or one would believe it was used.
-fn scenarios(names: &[String], overrides: &Overrides) -> Result<Vec<Scenario>, UsageError> {
+/// The scenarios with what the flags change. What was typed and no scenario can take is refused, or one would believe it
+/// was used; the environment (an .env file) may hold what other scenarios take.
+fn scenarios(names: &[String], overrides: &Overrides, typed: &Typed) -> Result<Vec<Scenario>, UsageError> {
     let mut scenarios: Vec<Scenario> = Vec::new();
     for name in names {
         let found = Scenario::find(name.trim()).map_err(|why| of_flag("--scenario", why))?;
@@ -355,16 +356,21 @@ fn scenarios(names: &[String], overrides: &Overrides) -> Result<Vec<Scenario>, U
     let closed_alone = "belongs to open loops, and no scenario is one (pace = \"open\"): leave it out, or choose another --scenario";
     let open_alone = "belongs to closed loops, and no scenario is one: in an open loop requests fall due at a rate (--rate). Leave it out, or choose a --scenario FILE.toml with pace = \"closed\"";
     if let Some(think_time) = overrides.think_time
+        && typed.has("--think-time")
         && scenarios.iter().all(open)
     {
         let text = humantime::format_duration(think_time);
         return Err(of_flag("--think-time", format!("`{text}` {open_alone}")));
     }
     if !scenarios.iter().any(open) {
-        if let Some(Some(rate)) = overrides.rate {
+        if let Some(Some(rate)) = overrides.rate
+            && typed.has("--rate")
+        {
             return Err(of_flag("--rate", format!("`{rate}` {closed_alone}")));
         }
-        if let Some(arrivals) = overrides.arrivals {
+        if let Some(arrivals) = overrides.arrivals
+            && typed.has("--arrivals")
+        {
             return Err(of_flag("--arrivals", format!("`{arrivals}` {closed_alone}")));
         }
     }
