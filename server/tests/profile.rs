@@ -40,6 +40,17 @@ fn samples_and_implied(profile: &Profile) -> (f64, f64) {
     (words[0].parse().unwrap(), words[after + 1].parse().unwrap())
 }
 
+/// Waits until the server says that a recording is under way.
+fn await_recording(server: &Server) {
+    server.poll_until(|| {
+        server
+            .get("/debug/pprof/")
+            .text()
+            .contains("is under way")
+            .then_some(())
+    });
+}
+
 /// A profile of enough CPU time to judge it by. A machine that is busy elsewhere may leave too little to the first.
 fn judgeable(engine: &str, server: &Server) -> Profile {
     server.poll_until(|| {
@@ -203,13 +214,7 @@ fn a_second_recording_is_told_how_long_the_first_still_takes() {
     let server = Server::start("epoll", &[]);
     // Longer than any machine is slow; it ends when this end hangs up.
     let first = server.ask("/debug/pprof/profile?seconds=300");
-    server.poll_until(|| {
-        server
-            .get("/debug/pprof/")
-            .text()
-            .contains("is under way")
-            .then_some(())
-    });
+    await_recording(&server);
     for path in ["profile?seconds=1", "flamegraph?seconds=1"] {
         let refused = server.get(&format!("/debug/pprof/{path}"));
         assert_eq!(refused.status, 409, "{}", refused.text());
@@ -228,13 +233,7 @@ fn whoever_hangs_up_cancels_and_a_server_stops_in_the_middle() {
     drop(server.ask("/debug/pprof/profile?seconds=300"));
     server.poll_until(|| (server.get("/debug/pprof/profile?seconds=1").status == 200).then_some(()));
     let under_way = server.ask("/debug/pprof/profile?seconds=300");
-    server.poll_until(|| {
-        server
-            .get("/debug/pprof/")
-            .text()
-            .contains("is under way")
-            .then_some(())
-    });
+    await_recording(&server);
     load.finish();
     server.stop();
     drop(under_way);
