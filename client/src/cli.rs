@@ -38,7 +38,8 @@ struct Args {
     #[arg(long, env, value_name = "N")]
     rate: Option<String>,
     /// Open pace: smooth (each at its own time; spins on its CPUs rather than oversleep), poisson (at random), or
-    /// 'burst 1ms' (all of one interval together at its end).
+    /// 'burst 1ms' (all of one interval together at its end). Smooth and bursts drift to and fro by one gap, or the
+    /// kernel's ticks would always meet the same point of the work.
     #[arg(long, env, value_name = "ARRIVALS", default_value = "smooth")]
     arrivals: String,
     /// The time over which connections are opened; 0 for as fast as they come.

@@ -35,6 +35,8 @@ pub struct Ledger {
     pub thinking: Nanos,
     /// Time at work before `end`.
     pub busy: Nanos,
+    /// Time before `end` that the thread was ready to run and had no CPU; `None` where the kernel does not say.
+    pub waited: Option<Nanos>,
     /// Message bytes sent.
     pub sent_bytes: u64,
     /// Message bytes received.
@@ -65,6 +67,7 @@ impl Ledger {
             in_flight: 0,
             thinking: 0,
             busy: 0,
+            waited: None,
             sent_bytes: 0,
             received_bytes: 0,
             complaint: None,
@@ -95,12 +98,17 @@ pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
     let mut span = 0;
     let mut drain = 0;
     let mut busy_share = 0.0f64;
+    let mut waited_share = None::<f64>;
     for ledger in ledgers {
         let own_span = ledger.end.saturating_sub(ledger.start);
         span = span.max(own_span);
         drain = drain.max(ledger.drained.saturating_sub(ledger.end));
         if own_span > 0 {
             busy_share = busy_share.max(ledger.busy as f64 / own_span as f64);
+            if let Some(waited) = ledger.waited {
+                let share = (waited as f64 / own_span as f64).min(1.0);
+                waited_share = Some(waited_share.unwrap_or(0.0).max(share));
+            }
         }
         all.due += ledger.due;
         all.sent += ledger.sent;
@@ -132,6 +140,7 @@ pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
         thinking_mean: mean(all.thinking),
         cpu_seconds: cpu.as_secs_f64(),
         busy_share: busy_share.min(1.0),
+        waited_share,
         sent_bytes: all.sent_bytes,
         received_bytes: all.received_bytes,
         response_micros: Quantiles::from(&all.response),
@@ -180,6 +189,20 @@ mod tests {
         let slice = merge(&[ledger(3, 900), ledger(4, 100)], Duration::ZERO);
         assert_eq!((slice.replies, slice.errors["bad_reply"]), (7, 2));
         assert!((slice.busy_share - 0.9).abs() < 1e-9);
+        assert_eq!(slice.waited_share, None);
+    }
+
+    #[test]
+    fn the_thread_that_waited_most_for_a_cpu_speaks_for_all() {
+        let ledger = |waited| Ledger {
+            waited,
+            ..Ledger::new(0, 1000)
+        };
+        let slice = merge(
+            &[ledger(Some(250)), ledger(None), ledger(Some(10))],
+            Duration::ZERO,
+        );
+        assert_eq!(slice.waited_share, Some(0.25));
     }
 
     #[test]

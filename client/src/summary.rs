@@ -163,6 +163,9 @@ pub struct Slice {
     pub cpu_seconds: f64,
     /// Share of the time that the busiest thread was at work; idle spinning does not count.
     pub busy_share: f64,
+    /// Share of the time that the thread which waited longest was ready to run and had no CPU; `None` where the kernel does
+    /// not say.
+    pub waited_share: Option<f64>,
     /// Message bytes sent.
     pub sent_bytes: u64,
     /// Message bytes received.

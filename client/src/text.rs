@@ -9,6 +9,8 @@ use crate::summary::{Pace, Quantiles, Slice, Summary};
 const BUSY_SHARE: f64 = 0.9;
 /// A client whose p99 of send lag is above this did not keep its own schedule.
 const SEND_LAG_MICROS: f64 = 1000.0;
+/// A client that was without a CPU for more of the time than this has not seen replies when they came.
+const WAITED_SHARE: f64 = 0.25;
 
 /// The summary in words, with a line for whatever makes it doubtful.
 pub fn render(summary: &Summary, complaint: Option<&str>) -> String {
@@ -151,6 +153,12 @@ fn warnings(summary: &Summary, complaint: Option<&str>) -> Vec<String> {
         warnings.push(format!(
             "the client was the bottleneck: its busiest thread was {:.0} % busy; give it more CPUs and --threads",
             window.busy_share * 100.0
+        ));
+    }
+    if let Some(share) = window.waited_share.filter(|&share| share > WAITED_SHARE) {
+        warnings.push(format!(
+            "the client waited for a CPU {:.0} % of the time, because other programs had it; give it CPUs of its own",
+            share * 100.0
         ));
     }
     if matches!(summary.pace, Pace::Open { .. }) && window.send_lag_micros.p99 > SEND_LAG_MICROS {

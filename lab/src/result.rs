@@ -252,6 +252,9 @@ pub struct Cycle {
     pub send_lag_micros_p99: f64,
     /// Share of the time that the client's busiest thread was at work.
     pub busy_share: f64,
+    /// Share of the time that the client was ready to run and had no CPU; `None` where the kernel does not say.
+    #[serde(default)]
+    pub client_waited_share: Option<f64>,
     /// Mean number of requests in flight.
     pub in_flight_mean: f64,
     /// Mean number of connections in their think time.

@@ -18,6 +18,8 @@ pub const ON_THEIR_WAY_SHARE_MAX: f64 = 0.05;
 pub const BUSY_SHARE_MAX: f64 = 0.90;
 /// Open loop: the 99th percentile of how late the client itself sends.
 pub const SEND_LAG_MICROS_MAX: f64 = 1_000.0;
+/// Open loop: the client may be without a CPU for this share of the time that it wants one.
+pub const WAITED_SHARE_MAX: f64 = 0.25;
 /// Closed loop: this share of the connections may wait for a client that sends late.
 pub const LATE_SHARE_MAX: f64 = 0.05;
 /// Closed loop: connections in flight, thinking or waiting for the client may differ by this share from the connections there are.
@@ -109,6 +111,8 @@ pub struct CycleEvidence {
     pub response_micros_p50: f64,
     /// Share of the time that the client's busiest thread was at work.
     pub busy_share: f64,
+    /// Share of the time that the client was ready to run and had no CPU.
+    pub waited_share: f64,
     /// 99th percentile of how late the client itself sent.
     pub send_lag_micros_p99: f64,
     /// Mean number of requests in flight.
@@ -286,11 +290,19 @@ fn client_bound(evidence: &Evidence) -> Option<String> {
     let busy = of(|cycle| cycle.busy_share)?;
     let lag = of(|cycle| cycle.send_lag_micros_p99)?;
     let late = of(|cycle| cycle.late_mean)?;
+    let waited = of(|cycle| cycle.waited_share)?;
     let remedy = "so it may be the client that was measured. Give it more CPUs (--client-cpus), or offer less (--rate).";
     if busy > BUSY_SHARE_MAX {
         let percent = busy * 100.0;
         return Some(format!(
             "the client's busiest thread was at work {percent:.0} % of the time, {remedy}"
+        ));
+    }
+    // What it sends late because a reply lay unread is no send lag: to the client that reply was still under way.
+    if evidence.open_loop && waited > WAITED_SHARE_MAX {
+        let percent = waited * 100.0;
+        return Some(format!(
+            "the client waited for a CPU {percent:.0} % of the time, because other programs had it, {remedy}"
         ));
     }
     if evidence.open_loop {

@@ -1,4 +1,4 @@
-//! CPU clocks in nanoseconds: of this thread, of this process, of another process.
+//! CPU clocks in nanoseconds: of this thread, of this process, of another process; and the time spent waiting for a CPU.
 
 use std::io;
 use std::time::Duration;
@@ -38,6 +38,24 @@ pub fn process_cpu_time(pid: u32) -> io::Result<Duration> {
         )),
         errno => Err(io::Error::from_raw_os_error(errno)),
     }
+}
+
+/// How long the calling thread has been ready to run and had no CPU: the second figure of /proc/thread-self/schedstat
+/// (the kernel's Documentation/scheduler/sched-stats.rst).
+///
+/// # Errors
+/// What reading that file reports; `InvalidData` when it holds something else.
+pub fn thread_wait_time() -> io::Result<Duration> {
+    let path = "/proc/thread-self/schedstat";
+    let text = std::fs::read_to_string(path)?;
+    let nanos = text.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+    let unknown = || {
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("{path} says `{}`", text.trim()),
+        )
+    };
+    Ok(Duration::from_nanos(nanos.ok_or_else(unknown)?))
 }
 
 fn read(clock: libc::clockid_t) -> io::Result<Duration> {

@@ -11,7 +11,7 @@
 use std::io;
 use std::time::Duration;
 
-use sys::clock::thread_cpu_time;
+use sys::clock::{thread_cpu_time, thread_wait_time};
 use sys::epoll::Event;
 
 use super::{ALARM, FLAG, Order, Worker};
@@ -40,6 +40,8 @@ struct Run<'a> {
     alarm_at: Nanos,
     /// CPU time of the thread when the slice began.
     cpu_before: Duration,
+    /// What the thread had waited for a CPU by then; `None` where the kernel does not say.
+    waited_before: Option<Duration>,
     /// Time spent spinning without finding anything to do.
     idle_spin: Nanos,
 }
@@ -59,10 +61,12 @@ impl Worker {
             window_over: false,
             alarm_at: 0,
             cpu_before: Duration::ZERO,
+            waited_before: None,
             idle_spin: 0,
         };
         run.line_up();
         run.cpu_before = thread_cpu_time()?;
+        run.waited_before = thread_wait_time().ok();
         run.turn()?;
         let mut ledger = run.conclude();
         ledger.sent_bytes = self.block().sent_bytes.get() - sent_bytes;
@@ -303,6 +307,8 @@ impl Run<'_> {
         // the CPU clock, the time that the thread was put aside while it had work to do. The larger one counts.
         let cpu = clock::nanos(thread_cpu_time()?.saturating_sub(self.cpu_before));
         self.ledger.busy = self.ledger.busy.max(cpu.saturating_sub(self.idle_spin));
+        let waited = thread_wait_time().ok().zip(self.waited_before);
+        self.ledger.waited = waited.map(|(after, before)| clock::nanos(after.saturating_sub(before)));
         Ok(())
     }
 

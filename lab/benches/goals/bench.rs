@@ -162,6 +162,19 @@ pub fn client_over_server(result: &LabResult, scenario: &str, contender: &str) -
     stats::estimate(&ratios, SEED).ok_or_else(|| "its CPU time is not known".to_owned())
 }
 
+/// How much longer the 99th percentile of the response time is, in microseconds: the difference of two slices of one
+/// cycle, over the cycles. A neighbour on the machine that stops everything for some milliseconds sets the 99th percentile
+/// of a whole run, and of the few slices that it hit.
+pub fn p99_more(result: &LabResult, scenario: &str, above: &str, below: &str) -> Result<Estimate, String> {
+    let (above, below) = (ok_run(result, scenario, above)?, ok_run(result, scenario, below)?);
+    let differences = above.cycles.iter().filter_map(|cycle| {
+        let other = below.cycles.iter().find(|other| other.cycle == cycle.cycle)?;
+        Some(cycle.response_micros_p99 - other.response_micros_p99)
+    });
+    let differences: Vec<f64> = differences.collect();
+    stats::estimate(&differences, SEED).ok_or_else(|| "no cycle has both".to_owned())
+}
+
 /// A figure that is measured once a run.
 pub fn single(figure: Option<f64>) -> Result<Estimate, String> {
     let median = figure.ok_or_else(|| "is not known".to_owned())?;

@@ -123,6 +123,7 @@ impl Record {
             service_micros_p99: slice.service_micros.p99,
             send_lag_micros_p99: slice.send_lag_micros.p99,
             busy_share: slice.busy_share,
+            client_waited_share: slice.waited_share,
             in_flight_mean: slice.in_flight_mean,
             thinking_mean: slice.thinking_mean,
             // Little's law: how many are late is how often one is sent times how late it is.
@@ -184,6 +185,7 @@ impl Record {
             replies_in_time: cycle.replies_in_time,
             response_micros_p50: cycle.response_micros_p50,
             busy_share: cycle.busy_share,
+            waited_share: cycle.client_waited_share.unwrap_or(0.0),
             send_lag_micros_p99: cycle.send_lag_micros_p99,
             in_flight_mean: cycle.in_flight_mean,
             thinking_mean: cycle.thinking_mean,

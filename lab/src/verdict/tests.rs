@@ -10,6 +10,7 @@ fn cycle() -> CycleEvidence {
         replies_in_time: 9_990,
         response_micros_p50: 250.0,
         busy_share: 0.5,
+        waited_share: 0.01,
         send_lag_micros_p99: 20.0,
         in_flight_mean: 10.0,
         thinking_mean: 40.0,
@@ -108,7 +109,7 @@ fn one_bad_cycle_of_dozens_is_the_machines_many_are_the_servers() {
 }
 
 #[test]
-fn client_bound_above_90_percent_busy_or_a_millisecond_late() {
+fn client_bound_above_90_percent_busy_a_millisecond_late_or_without_a_cpu() {
     for open_loop in [true, false] {
         assert_eq!(changed(open_loop, |cycle| cycle.busy_share = 0.90), []);
         assert_eq!(
@@ -122,6 +123,12 @@ fn client_bound_above_90_percent_busy_or_a_millisecond_late() {
         [Verdict::ClientBound]
     );
     assert_eq!(changed(false, |cycle| cycle.send_lag_micros_p99 = 9_000.0), []);
+    assert_eq!(changed(true, |cycle| cycle.waited_share = 0.25), []);
+    assert_eq!(
+        changed(true, |cycle| cycle.waited_share = 0.26),
+        [Verdict::ClientBound]
+    );
+    assert_eq!(changed(false, |cycle| cycle.waited_share = 0.26), []);
 }
 
 #[test]
