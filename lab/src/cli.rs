@@ -21,6 +21,7 @@ use sys::cpu::CpuSet;
 use crate::config::{Config, EpollOptions};
 use crate::contender::{self, Contender};
 use crate::scenario::{self, Overrides, Scenario, ScenarioError};
+pub use cpus::Cores;
 use flags::Common;
 
 /// `--quick`: as few cycles as give an interval, of short slices, so that both scenarios end within half a minute.
@@ -167,18 +168,18 @@ struct Load {
 }
 
 impl Args {
-    /// Makes a configuration that cannot be wrong. `engines` are the names of our own server's engines, `allowed`
+    /// Makes a configuration that cannot be wrong. `engines` are the names of our own server's engines, `cores`
     /// the CPUs that this process may use.
     ///
     /// # Errors
     /// When a value cannot be; the message names flag, value and remedy.
-    pub fn validated(self, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
+    pub fn validated(self, engines: &[&str], cores: &Cores) -> Result<Config, UsageError> {
         let typed = self.common.typed.clone();
-        self.checked(engines, allowed)
+        self.checked(engines, cores)
             .map_err(|error| error.with_origin(&typed, &of_action("run")))
     }
 
-    fn checked(self, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
+    fn checked(self, engines: &[&str], cores: &Cores) -> Result<Config, UsageError> {
         let load = Load {
             scenarios: self.scenario,
             rate: self.rate,
@@ -187,7 +188,7 @@ impl Args {
             workers: self.workers,
             linger: self.linger,
         };
-        checked(self.common.config(load, engines, allowed)?)
+        checked(self.common.config(load, engines, cores)?)
     }
 }
 
@@ -196,15 +197,15 @@ impl SweepArgs {
     ///
     /// # Errors
     /// When a value cannot be; the message names flag, value and remedy.
-    pub fn validated(self, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
+    pub fn validated(self, engines: &[&str], cores: &Cores) -> Result<Config, UsageError> {
         let typed = self.common.typed.clone();
-        self.checked(engines, allowed)
+        self.checked(engines, cores)
             .map_err(|error| error.with_origin(&typed, &of_action("sweep")))
     }
 
-    fn checked(self, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
+    fn checked(self, engines: &[&str], cores: &Cores) -> Result<Config, UsageError> {
         let (parameter, values, load) = sweep::read(&self)?;
-        let config = self.common.config(load, engines, allowed)?;
+        let config = self.common.config(load, engines, cores)?;
         let config = crate::sweep::spread(config, parameter, &values)
             .map_err(|why| of_flag(&format!("--{}", parameter.name()), why))?;
         checked(config)
@@ -246,7 +247,7 @@ fn checked(config: Config) -> Result<Config, UsageError> {
 }
 
 impl Common {
-    fn config(self, load: Load, engines: &[&str], allowed: &CpuSet) -> Result<Config, UsageError> {
+    fn config(self, load: Load, engines: &[&str], cores: &Cores) -> Result<Config, UsageError> {
         let overrides = self.overrides(&load)?;
         let scenarios = scenarios(&load.scenarios, &overrides, &self.typed)?;
         let own = contenders::own(&self.contender)?;
@@ -259,11 +260,11 @@ impl Common {
             self.no_pin,
             self.server_cpus.as_ref(),
             self.client_cpus.as_ref(),
-            allowed,
+            cores,
         )?;
         let count = |set: Option<&str>| {
             let set = set.and_then(|text| text.parse::<CpuSet>().ok());
-            set.map_or(allowed.len(), |set| set.len()).max(1)
+            set.map_or(cores.allowed().len(), |set| set.len()).max(1)
         };
         let workers = load.workers.unwrap_or_else(|| count(cpus.server()));
         Ok(Config {

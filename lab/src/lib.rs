@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use sys::cpu::CpuSet;
 
-use cli::{Action, Asked, CompareArgs, Unread, UsageError};
+use cli::{Action, Asked, CompareArgs, Cores, Unread, UsageError};
 use config::Config;
 use result::LabResult;
 
@@ -78,8 +78,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
         Asked::Action(action) => action,
     };
     match action {
-        Action::Run(args) => run(|engines, cpus| args.validated(engines, cpus)),
-        Action::Sweep(args) => run(|engines, cpus| args.validated(engines, cpus)),
+        Action::Run(args) => run(|engines, cores| args.validated(engines, cores)),
+        Action::Sweep(args) => run(|engines, cores| args.validated(engines, cores)),
         Action::Compare(args) => compare(&args),
         Action::List => {
             show(&list::render());
@@ -90,12 +90,13 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn run(validated: impl FnOnce(&[&str], &CpuSet) -> Result<Config, UsageError>) -> ExitCode {
+fn run(validated: impl FnOnce(&[&str], &Cores) -> Result<Config, UsageError>) -> ExitCode {
     let allowed = match CpuSet::allowed() {
         Ok(allowed) => allowed,
         Err(error) => return fail(&format!("cannot read which CPUs may be used: {error}")),
     };
-    match validated(&engines::names(), &allowed) {
+    let cores = Cores::new(allowed, &machine::siblings());
+    match validated(&engines::names(), &cores) {
         Ok(config) => launch::launch(&config),
         Err(error) => refuse(&error.to_string()),
     }

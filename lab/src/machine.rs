@@ -10,6 +10,8 @@ use sys::cpu::CpuSet;
 
 /// How much of a hash tells machines apart: among a million machines two have the same in under one of ten million cases.
 const IDENTITY_BYTES: usize = 8;
+/// The kernel's folder of CPUs.
+const CPU_FOLDER: &str = "/sys/devices/system/cpu";
 
 /// Where a result was measured. What cannot be read here is null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -85,7 +87,7 @@ impl Machine {
                 .and_then(|id| identity(&id)),
             cpu_model: cpu_field("model name"),
             cpus: cpus(),
-            thread_siblings: thread_siblings(Path::new("/sys/devices/system/cpu")),
+            thread_siblings: thread_siblings(Path::new(CPU_FOLDER)),
             cpus_allowed: CpuSet::allowed().ok().map(|cpus| cpus.to_string()),
             memory_bytes: procfs::Meminfo::current().ok().map(|memory| memory.mem_total),
             kernel: line("/proc/sys/kernel/osrelease"),
@@ -147,6 +149,12 @@ fn cpus() -> usize {
         || std::thread::available_parallelism().map_or(1, usize::from),
         |cpus| cpus.len(),
     )
+}
+
+/// The sets of CPUs that share a physical core; none where the kernel does not say.
+pub fn siblings() -> Vec<CpuSet> {
+    let texts = thread_siblings(Path::new(CPU_FOLDER)).unwrap_or_default();
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// The sets of CPUs that share a physical core, from the kernel's folder of CPUs.

@@ -149,10 +149,10 @@ pub struct Common {
     /// counts as 1; repeatable
     #[arg(long, env, value_delimiter = ';', value_name = "RULE")]
     pub(super) fail_if: Vec<Rule>,
-    /// CPUs of the servers, such as 0-3,6 [default: the first half]
+    /// CPUs of the servers, such as 0-3,6 [default: the first half of the physical cores]
     #[arg(long, env, value_name = "LIST")]
     pub(super) server_cpus: Option<CpuSet>,
-    /// CPUs of the clients [default: the last half]
+    /// CPUs of the clients [default: those of the last half]
     #[arg(long, env, value_name = "LIST")]
     pub(super) client_cpus: Option<CpuSet>,
     /// Pin nobody to CPUs

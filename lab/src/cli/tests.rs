@@ -6,10 +6,15 @@ use crate::config::CpuPlan;
 const ENGINES: &[&str] = &["epoll", "tokio", "threads"];
 
 fn config_on(cpus: &str, words: &[&str]) -> Result<Config, String> {
+    config_on_cores(cpus, &[], words)
+}
+
+fn config_on_cores(cpus: &str, siblings: &[&str], words: &[&str]) -> Result<Config, String> {
     let Asked::Run(args) = read(&[&["lab"], words].concat())? else {
         panic!("no run");
     };
-    args.validated(ENGINES, &cpus.parse().unwrap())
+    let siblings: Vec<CpuSet> = siblings.iter().map(|set| set.parse().unwrap()).collect();
+    args.validated(ENGINES, &Cores::new(cpus.parse().unwrap(), &siblings))
         .map_err(|error| error.to_string())
 }
 
@@ -54,6 +59,23 @@ fn halves_of_the_cpus() {
             "{allowed} {flags:?}"
         );
     }
+    let pairs = ["0,4", "1,5", "2,6", "3,7"];
+    for (allowed, siblings, server, client) in [
+        // As Linux numbers the threads of most machines: no core is in both halves.
+        ("0-7", &pairs[..], "0-1,4-5", "2-3,6-7"),
+        ("0-3", &["0-1", "2-3"], "0-1", "2-3"),
+        ("1,4-6", &pairs, "1,4-5", "6"),
+        // One core is all there is.
+        ("0-1", &["0-1"], "0", "1"),
+        ("2,6", &pairs, "2", "6"),
+    ] {
+        let cpus = config_on_cores(allowed, siblings, &[]).unwrap().cpus;
+        assert_eq!(
+            (cpus.server(), cpus.client()),
+            (Some(server), Some(client)),
+            "{allowed}"
+        );
+    }
     assert_eq!(config_on("3", &[]).unwrap().cpus, CpuPlan::Shared);
     let unpinned = config_on("0-3", &["--no-pin"]).unwrap();
     assert_eq!((unpinned.cpus, unpinned.workers), (CpuPlan::Unpinned, 4));
@@ -74,7 +96,7 @@ fn the_time_that_help_and_readme_promise_suffices_for_all_default_contenders() {
     let planned = |words: &[&str]| {
         let words = std::iter::once("lab").chain(words.iter().copied());
         let run = Lab::try_parse_from(words).unwrap().run;
-        let config = run.validated(&crate::engines::names(), &"0-1".parse().unwrap());
+        let config = run.validated(&crate::engines::names(), &Cores::new("0-1".parse().unwrap(), &[]));
         crate::runner::estimate(&config.unwrap(), |_| true)
     };
     assert!(planned(&["--quick"]) < Duration::from_secs(30));
@@ -153,7 +175,7 @@ fn sweep(words: &[&str]) -> Result<Config, String> {
     let Asked::Action(Action::Sweep(args)) = read(&[&["lab", "sweep"], words].concat())? else {
         panic!("no sweep");
     };
-    args.validated(ENGINES, &"0-1".parse().unwrap())
+    args.validated(ENGINES, &Cores::new("0-1".parse().unwrap(), &[]))
         .map_err(|error| error.to_string())
 }
 

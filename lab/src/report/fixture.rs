@@ -4,7 +4,7 @@ use client::summary::Quantiles;
 
 use telemetry::profile::category::{Category, categorize};
 
-use crate::cli::Lab;
+use crate::cli::{Cores, Lab};
 use crate::comparison;
 use crate::machine::Machine;
 use crate::profile::record;
@@ -27,12 +27,9 @@ pub fn result() -> LabResult {
         "--client-cpus",
         "1",
     ];
-    let allowed = "0-1".parse().unwrap();
+    let cores = Cores::new("0-1".parse().unwrap(), &[]);
     let lab = Lab::try_parse_from(words).unwrap();
-    let config = lab
-        .run
-        .validated(&["epoll", "tokio", "threads"], &allowed)
-        .unwrap();
+    let config = lab.run.validated(&["epoll", "tokio", "threads"], &cores).unwrap();
     let mut result = LabResult {
         schema: SCHEMA,
         run_id: "20261122-151500-00ab".to_owned(),
@@ -92,7 +89,10 @@ pub fn sweep(words: &[&str]) -> LabResult {
     let Some(crate::cli::Action::Sweep(args)) = Lab::try_parse_from(words).unwrap().action else {
         panic!("no sweep");
     };
-    let config = args.validated(&["epoll", "tokio", "threads"], &"0-1".parse().unwrap());
+    let config = args.validated(
+        &["epoll", "tokio", "threads"],
+        &Cores::new("0-1".parse().unwrap(), &[]),
+    );
     LabResult {
         config: config.unwrap(),
         skipped: vec![],
