@@ -3,6 +3,7 @@
 //! The template has the words and the order; `charts` and its neighbours make the pictures: pure
 //! functions from figures to text. Whatever a user may have named is escaped, by the template or by the pictures.
 
+mod balance;
 mod bars;
 mod chart;
 mod charts;
