@@ -20,6 +20,10 @@ mod text;
 mod verdicts;
 
 #[cfg(test)]
+mod browser;
+#[cfg(test)]
+mod browser_tests;
+#[cfg(test)]
 mod samples;
 #[cfg(test)]
 mod tests;
