@@ -86,7 +86,7 @@ fn draw(svg: &mut Svg, parts: &[Part<'_>], class: &str, top: f64, scale: &Scale)
             let place = scale.place(connections);
             svg.line("interval", (place, top), (place, top + bar));
         }
-        if step >= text::SIZE && text::width(part.epoll) <= NAME_MAX {
+        if step >= STEP - 1.0 && text::width(part.epoll) <= NAME_MAX {
             let line = top + bar / 2.0 + 0.35 * text::SIZE;
             svg.text("tick", NAME_MAX, line, Anchor::End, part.epoll);
         }
