@@ -70,6 +70,9 @@ pub struct ProfileRecord {
     /// A function that was left out takes at most this.
     #[serde(default)]
     pub left_out_nanos: u64,
+    /// Standard error of what a message costs, over that: by how the cycles of the run differ. Null when there is one.
+    #[serde(default)]
+    pub cost_relative_error: Option<f64>,
     /// The pprof file's name, in the result's folder.
     pub pprof: String,
 }

@@ -142,6 +142,13 @@ impl Record {
         self.median(Cycle::server_cpu_micros_per_message)
     }
 
+    /// How far that may be off, by how its cycles differ: the standard error over the figure.
+    pub fn cpu_relative_error(&self) -> Option<f64> {
+        let cycles = self.cycles.iter();
+        let costs: Vec<f64> = cycles.filter_map(Cycle::server_cpu_micros_per_message).collect();
+        stats::median_relative_error(&costs)
+    }
+
     /// The run as it stands.
     pub fn to_run(&self, scenario: &Scenario) -> Run {
         let findings = verdict::judge(&self.evidence(scenario));
