@@ -1,5 +1,6 @@
 //! What a contender uses: read from its CPU clock and /proc when it runs here, scraped from its metrics when not.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use telemetry::names;
@@ -31,7 +32,7 @@ pub struct Reading {
 }
 
 /// What is read once before and once after all slices: reading it costs more, or is coarse.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Totals {
     /// CPU time in user mode and in all.
     pub cpu_modes: Option<(f64, f64)>,
@@ -45,6 +46,17 @@ pub struct Totals {
     pub received_bytes: Option<u64>,
     /// Message bytes that it wrote.
     pub sent_bytes: Option<u64>,
+    /// Each of its epolls, by the name that it has in the metrics; empty when it shows none.
+    pub epolls: BTreeMap<String, EpollTotals>,
+}
+
+/// What one epoll of a contender counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct EpollTotals {
+    /// Events that said that a connection has bytes: one for each message, unless several wait at once.
+    pub readable_events: f64,
+    /// Connections that it watches; 0 when it does not say.
+    pub connections: f64,
 }
 
 impl Source {
@@ -161,32 +173,33 @@ impl Exposition {
 
     /// The sum of all samples of a metric that carry these labels; `None` when there is none.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-        let mut sum = None;
-        for line in self.0.lines() {
-            let Some(rest) = line.strip_prefix(name) else {
-                continue;
-            };
-            let (sample_labels, value) = match rest.strip_prefix('{') {
-                Some(rest) => match rest.rsplit_once('}') {
-                    Some(parts) => parts,
-                    None => continue,
-                },
-                None if rest.starts_with(char::is_whitespace) => ("", rest),
-                None => continue,
-            };
-            let carries = |(key, value): &(&str, &str)| {
-                sample_labels
-                    .split(',')
-                    .any(|label| label.trim() == format!("{key}=\"{value}\""))
-            };
-            let number = value.split_whitespace().next().map(str::parse::<f64>);
-            if let Some(Ok(number)) = number
-                && labels.iter().all(carries)
-            {
-                sum = Some(sum.unwrap_or(0.0) + number);
+        let carried = self.samples(name).filter(|sample| sample.carries(labels));
+        carried.fold(None, |sum, sample| Some(sum.unwrap_or(0.0) + sample.value))
+    }
+
+    /// The samples of a metric that carry these labels, summed by the value of another label.
+    fn by_label(&self, name: &str, labels: &[(&str, &str)], by: &str) -> BTreeMap<String, f64> {
+        let mut sums = BTreeMap::new();
+        for sample in self.samples(name).filter(|sample| sample.carries(labels)) {
+            if let Some(value) = sample.label(by) {
+                *sums.entry(value.to_owned()).or_default() += sample.value;
             }
         }
-        sum
+        sums
+    }
+
+    /// All samples of a metric.
+    fn samples<'a>(&'a self, name: &str) -> impl Iterator<Item = Sample<'a>> {
+        self.0.lines().filter_map(move |line| {
+            let rest = line.strip_prefix(name)?;
+            let (labels, value) = match rest.strip_prefix('{') {
+                Some(rest) => rest.rsplit_once('}')?,
+                None if rest.starts_with(char::is_whitespace) => ("", rest),
+                None => return None,
+            };
+            let value = value.split_whitespace().next()?.parse().ok()?;
+            Some(Sample { labels, value })
+        })
     }
 
     /// The value of the first of these metrics that is there.
@@ -207,6 +220,22 @@ impl Exposition {
         }
     }
 
+    /// Each epoll's totals, as far as its events are shown.
+    fn epolls(&self) -> BTreeMap<String, EpollTotals> {
+        let readable = [("kind", "readable")];
+        let events = self.by_label(names::EPOLL_EVENTS.name, &readable, "epoll");
+        let connections = self.by_label(names::EPOLL_CONNECTIONS.name, &[], "epoll");
+        let totals = events.into_iter().map(|(epoll, readable_events)| {
+            let connections = connections.get(&epoll).copied().unwrap_or(0.0);
+            let totals = EpollTotals {
+                readable_events,
+                connections,
+            };
+            (epoll, totals)
+        });
+        totals.collect()
+    }
+
     fn totals(&self) -> Totals {
         let mode = |mode| self.value(names::CPU_MODE_SECONDS.name, &[("mode", mode)]);
         Totals {
@@ -220,7 +249,29 @@ impl Exposition {
                 .value(names::RECEIVED_BYTES.name, &[])
                 .map(|bytes| bytes as u64),
             sent_bytes: self.value(names::SENT_BYTES.name, &[]).map(|bytes| bytes as u64),
+            epolls: self.epolls(),
         }
+    }
+}
+
+/// One line of a scrape.
+struct Sample<'a> {
+    /// What stands in the braces.
+    labels: &'a str,
+    value: f64,
+}
+
+impl<'a> Sample<'a> {
+    fn label(&self, name: &str) -> Option<&'a str> {
+        let mut labels = self.labels.split(',');
+        labels.find_map(|label| {
+            let value = label.trim().strip_prefix(name)?.strip_prefix("=\"")?;
+            value.strip_suffix('"')
+        })
+    }
+
+    fn carries(&self, labels: &[(&str, &str)]) -> bool {
+        labels.iter().all(|(name, value)| self.label(name) == Some(value))
     }
 }
 
@@ -260,6 +311,25 @@ echolab_epoll_waits_total{epoll=\"1\"} 4
         assert_eq!(totals.voluntary_switches, Some(7.0));
         assert_eq!((totals.received_bytes, totals.sent_bytes), (Some(100), None));
         assert_eq!((totals.allocations, totals.allocated_bytes), (None, None));
+    }
+
+    #[test]
+    fn each_epoll_has_its_figures() {
+        let text = "\
+echolab_epoll_connections{epoll=\"0\"} 12
+echolab_epoll_connections{epoll=\"1\"} 8
+echolab_epoll_events_total{epoll=\"0\",kind=\"accept\"} 70
+echolab_epoll_events_total{epoll=\"0\",kind=\"readable\"} 600
+echolab_epoll_events_total{epoll=\"1\",kind=\"readable\"} 400
+echolab_epoll_events_total{epoll=\"late\",kind=\"readable\"} 1
+";
+        let epolls = Exposition(text.to_owned()).totals().epolls;
+        let found = |epoll: &str| (epolls[epoll].readable_events, epolls[epoll].connections);
+        assert_eq!(found("0"), (600.0, 12.0));
+        assert_eq!(found("1"), (400.0, 8.0));
+        assert_eq!(found("late"), (1.0, 0.0));
+        assert_eq!(epolls.len(), 3);
+        assert!(Exposition(TEXT.to_owned()).totals().epolls.is_empty());
     }
 
     #[test]

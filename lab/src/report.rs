@@ -1,5 +1,6 @@
 //! Views of a result: what every format says, and one file a format.
 
+mod balance;
 pub mod figures;
 pub mod html;
 pub mod markdown;

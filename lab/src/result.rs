@@ -70,6 +70,9 @@ pub struct ProfileRecord {
     /// A function that was left out takes at most this.
     #[serde(default)]
     pub left_out_nanos: u64,
+    /// Standard error of what a message costs, over that: by how the cycles of the run differ. Null when there is one.
+    #[serde(default)]
+    pub cost_relative_error: Option<f64>,
     /// The pprof file's name, in the result's folder.
     pub pprof: String,
 }
@@ -168,6 +171,20 @@ pub struct ServerFigures {
     /// Bytes of those allocations, for each reply.
     #[serde(default)]
     pub allocated_bytes_per_message: Option<f64>,
+    /// How the load was spread over its epolls; empty when it shows no figures of each.
+    #[serde(default)]
+    pub epolls: Vec<EpollFigures>,
+}
+
+/// What one epoll of a server did.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct EpollFigures {
+    /// Its name in the server's metrics: a number, in ours.
+    pub epoll: String,
+    /// Events over all slices that said that a connection has bytes: one for each message, unless several wait at once.
+    pub readable_events: u64,
+    /// Connections that it watched after the last slice.
+    pub connections: u64,
 }
 
 /// Over fewer connections, what a server's memory grew by is its allocator's noise and the load's own buffers, not theirs.

@@ -1,5 +1,7 @@
 //! Pure: medians, quantiles, and intervals by a seeded bootstrap.
 
+use std::f64::consts::PI;
+
 /// Resamples of a bootstrap: enough that the interval's ends are steady to about a hundredth of its width.
 const RESAMPLES: usize = 4_000;
 /// Fewer values have no interval. That of a median can be no wider than from the least value to the most, and of 5
@@ -45,6 +47,17 @@ pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);
     of_sorted(&sorted, q)
+}
+
+/// The standard error of the median over the median, from the median deviation, which a few strays do not move: 1.4826 of it
+/// estimate the standard deviation of values that are spread normally (Rousseeuw and Croux, "Alternatives to the median
+/// absolute deviation", 1993), and the median of n such values has √(π/2n) of that. `None` of fewer than two values or of
+/// none above 0.
+pub fn median_relative_error(values: &[f64]) -> Option<f64> {
+    let middle = median(values).filter(|middle| *middle > 0.0 && values.len() > 1)?;
+    let deviations: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
+    let deviation = 1.4826 * median(&deviations)?;
+    Some(deviation * (PI / 2.0 / values.len() as f64).sqrt() / middle)
 }
 
 fn of_sorted(sorted: &[f64], q: f64) -> Option<f64> {
@@ -262,6 +275,33 @@ mod tests {
         let quotient = quotient(&draw(1.1, 40), &draw(1.0, 40), 3).unwrap();
         let (low, high) = quotient.interval.unwrap();
         assert!(low > 1.0 && high < 1.2, "{low} to {high}");
+    }
+
+    #[test]
+    fn the_error_of_a_median_is_how_far_medians_spread() {
+        let mut random = fastrand::Rng::with_seed(6);
+        let mut draw = || -> Vec<f64> { (0..40).map(|_| noisy(&mut random, 9.0)).collect() };
+        let experiments: Vec<_> = (0..600).map(|_| draw()).collect();
+        let medians: Vec<f64> = experiments.iter().filter_map(|values| median(values)).collect();
+        let errors: Vec<f64> = experiments
+            .iter()
+            .filter_map(|values| median_relative_error(values))
+            .collect();
+        let mean = medians.iter().sum::<f64>() / 600.0;
+        let variance = medians.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / 599.0;
+        let wanted = variance.sqrt() / mean;
+        let found = median(&errors).unwrap();
+        assert!(
+            (0.75..1.5).contains(&(found / wanted)),
+            "{found} where {wanted} was wanted"
+        );
+        // A stray value says nothing of the rest.
+        let strayed = median_relative_error(&[1.0, 1.1, 0.9, 1.05, 0.95, 100.0]).unwrap();
+        assert!(strayed < 0.1, "{strayed}");
+        for nothing in [&[][..], &[1.0], &[0.0, 0.0, 0.0]] {
+            assert_eq!(median_relative_error(nothing), None, "{nothing:?}");
+        }
+        assert_eq!(median_relative_error(&[2.0, 2.0]), Some(0.0));
     }
 
     #[test]

@@ -159,6 +159,7 @@ pub(super) fn side(record: &ProfileRecord) -> Side<'_> {
         folded: &record.folded,
         functions: &record.functions,
         left_out_nanos: record.left_out_nanos,
+        cost_error: record.cost_relative_error.unwrap_or(0.0),
         samples: record.samples,
         messages: record.messages,
     }

@@ -42,6 +42,8 @@ pub struct Taken<'a> {
     /// of it, and while a profile is taken the clock counts the profiler's work as well. `None` when nobody knows; then
     /// the profile's word has to do.
     pub nanos_per_message: Option<f64>,
+    /// How far that may be off: its standard error over itself.
+    pub cost_relative_error: Option<f64>,
     /// The name of the pprof file.
     pub pprof: &'a str,
 }
@@ -90,6 +92,7 @@ pub fn record(profile: &Profile, taken: &Taken<'_>) -> Result<ProfileRecord, Str
         folded: folded::compact(&stacks, SHARE_MIN, FOLDED_BYTES_MAX),
         functions,
         left_out_nanos,
+        cost_relative_error: taken.cost_relative_error,
         pprof: taken.pprof.to_owned(),
     })
 }

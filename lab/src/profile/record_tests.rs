@@ -48,6 +48,7 @@ fn taken(messages: u64, nanos_per_message: Option<f64>) -> Taken<'static> {
         contender: "epoll",
         messages,
         nanos_per_message,
+        cost_relative_error: Some(0.02),
         pprof: "a.pb.gz",
     }
 }

@@ -174,6 +174,7 @@ fn profile(contender: &str, stacks: &[(&str, u64)]) -> ProfileRecord {
             .map(|(stack, micros)| (function(stack), micros * 1_000_000))
             .collect(),
         left_out_nanos: 0,
+        cost_relative_error: None,
         pprof: crate::profile::files::pprof("few", contender),
     }
 }

@@ -3,6 +3,7 @@
 //! The template has the words and the order; `charts` and its neighbours make the pictures: pure
 //! functions from figures to text. Whatever a user may have named is escaped, by the template or by the pictures.
 
+mod balance;
 mod bars;
 mod chart;
 mod charts;
@@ -18,6 +19,10 @@ mod sweep;
 mod text;
 mod verdicts;
 
+#[cfg(test)]
+mod browser;
+#[cfg(test)]
+mod browser_tests;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]

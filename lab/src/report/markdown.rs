@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{COLUMNS, capitalised, method, profiles, rows, sentences, sweep};
+use super::{COLUMNS, balance, capitalised, method, profiles, rows, sentences, sweep};
 use crate::result::LabResult;
 
 /// The whole text.
@@ -61,6 +61,7 @@ pub fn render(result: &LabResult) -> String {
         for remark in remarks {
             let _ = writeln!(out, "- {}", escaped(&remark));
         }
+        balance(&mut out, result, &scenario.name);
         client(&mut out, result, &scenario.name);
         profiles(&mut out, result, &scenario.name);
     }
@@ -73,6 +74,15 @@ pub fn render(result: &LabResult) -> String {
     let config = serde_json::to_string_pretty(&result.config).unwrap_or_default();
     let _ = write!(out, "\n## Configuration\n\n```json\n{config}\n```\n");
     out
+}
+
+fn balance(out: &mut String, result: &LabResult, scenario: &str) {
+    let rows = balance::rows(result, scenario);
+    if !rows.is_empty() {
+        let rows: Vec<_> = rows.into_iter().map(Vec::from).collect();
+        let table = table(&balance::COLUMNS.map(str::to_owned), &rows, 1);
+        let _ = write!(out, "\n{}:\n\n{table}", balance::LEGEND);
+    }
 }
 
 fn client(out: &mut String, result: &LabResult, scenario: &str) {

@@ -120,6 +120,7 @@ fn take(
         contender,
         messages: messages as u64,
         nanos_per_message: lane.record.cpu_micros_per_message().map(|micros| micros * 1e3),
+        cost_relative_error: lane.record.cpu_relative_error(),
         pprof: &name,
     };
     let record = record::record(&profile, &taken);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use client::summary::{Quantiles, Slice};
 use telemetry::latency::Latency;
 
-use crate::measure::{MachineCpu, Reading, Totals};
-use crate::result::{Bytes, ClientFigures, Cycle, Others, Run, ServerFigures};
+use crate::measure::{EpollTotals, MachineCpu, Reading, Totals};
+use crate::result::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Run, ServerFigures};
 use crate::scenario::Scenario;
 use crate::schedule::Turn;
 use crate::stats;
@@ -142,6 +142,13 @@ impl Record {
         self.median(Cycle::server_cpu_micros_per_message)
     }
 
+    /// How far that may be off, by how its cycles differ: the standard error over the figure.
+    pub fn cpu_relative_error(&self) -> Option<f64> {
+        let cycles = self.cycles.iter();
+        let costs: Vec<f64> = cycles.filter_map(Cycle::server_cpu_micros_per_message).collect();
+        stats::median_relative_error(&costs)
+    }
+
     /// The run as it stands.
     pub fn to_run(&self, scenario: &Scenario) -> Run {
         let findings = verdict::judge(&self.evidence(scenario));
@@ -244,7 +251,26 @@ impl Record {
             context_switches_per_message: per_message(|totals| totals.voluntary_switches),
             allocations_per_message: per_message(|totals| totals.allocations),
             allocated_bytes_per_message: per_message(|totals| totals.allocated_bytes),
+            epolls: self.epolls(),
         }
+    }
+
+    /// What each epoll did between the first slice and the last, in the order of their numbers.
+    fn epolls(&self) -> Vec<EpollFigures> {
+        let figures = |(epoll, after): (&String, &EpollTotals)| {
+            let before = self.totals_before.epolls.get(epoll)?;
+            Some(EpollFigures {
+                epoll: epoll.clone(),
+                readable_events: (after.readable_events - before.readable_events) as u64,
+                connections: after.connections as u64,
+            })
+        };
+        let mut epolls: Vec<_> = self.totals_after.epolls.iter().filter_map(figures).collect();
+        epolls.sort_by_cached_key(|figures| {
+            let number = figures.epoll.parse::<u64>().unwrap_or(u64::MAX);
+            (number, figures.epoll.clone())
+        });
+        epolls
     }
 
     fn client_figures(&self) -> ClientFigures {
@@ -339,6 +365,37 @@ mod tests {
         assert_eq!((run.replies, run.replies_per_second), (3000, 2000.0));
         assert_eq!(Latency::from_base64(&run.histogram).unwrap().count(), 3000);
         assert!(run.is_ok(), "{:?}", run.reasons);
+    }
+
+    #[test]
+    fn each_epoll_has_what_came_between_first_and_last_slice() {
+        let totals = |epolls: &[(&str, f64, f64)]| Totals {
+            epolls: epolls
+                .iter()
+                .map(|&(epoll, readable_events, connections)| {
+                    let totals = EpollTotals {
+                        readable_events,
+                        connections,
+                    };
+                    (epoll.to_owned(), totals)
+                })
+                .collect(),
+            ..Totals::default()
+        };
+        let mut record = Record {
+            totals_before: totals(&[("2", 50.0, 3.0), ("10", 10.0, 7.0)]),
+            ..Record::default()
+        };
+        // A run that did not come to its last slice has none.
+        assert_eq!(record.server_figures().epolls, []);
+        record.totals_after = totals(&[("10", 60.0, 6.0), ("2", 250.0, 4.0), ("new", 9.0, 1.0)]);
+        let found: Vec<_> = record
+            .server_figures()
+            .epolls
+            .into_iter()
+            .map(|figures| (figures.epoll, figures.readable_events, figures.connections))
+            .collect();
+        assert_eq!(found, [("2".to_owned(), 200, 4), ("10".to_owned(), 50, 6)]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn main() {
     if words.get(1).is_some_and(|word| word == server::NAME) {
         return server::main(&words[2..]);
     }
-    let tests: [(&str, fn()); 12] = [
+    let tests: [(&str, fn()); 13] = [
         ("wrong_bytes_are_bad_replies", wrong_bytes_are_bad_replies),
         ("dropped_replies_are_errors", dropped_replies_are_errors),
         ("a_stall_shows_in_response_time", a_stall_shows_in_response_time),
@@ -46,6 +46,10 @@ fn main() {
         (
             "ten_thousand_connections_conserve_bytes",
             ten_thousand_connections_conserve_bytes,
+        ),
+        (
+            "each_epoll_has_its_part_of_what_was_measured",
+            each_epoll_has_its_part_of_what_was_measured,
         ),
     ];
     let mut arguments = Arguments::from_args();
@@ -293,5 +297,42 @@ fn conserves(connections: u64, engines: &[&str]) {
         assert!(run.errors.is_empty(), "{contender}: {:?}", run.errors);
         assert!(run.server.context_switches_per_message.is_some());
         assert!(run.server.cpu_micros_per_message.unwrap() > 0.0);
+    }
+}
+
+fn each_epoll_has_its_part_of_what_was_measured() {
+    let bench = Bench::new();
+    let flags = [
+        "--contenders",
+        "epoll,tokio",
+        "--workers",
+        "3",
+        "--slice",
+        "200ms",
+        "--cycles",
+        "2",
+    ];
+    let mut lab = bench.start(12, 1_000, &flags, &[]);
+    lab.wait_for_cycles("tokio", 2);
+    let folder = lab.latest();
+    let (result, code) = lab.finish();
+    assert_eq!(code, 0);
+    let run = run_of(&result, "epoll");
+    let epolls = &run.server.epolls;
+    let names: Vec<_> = epolls.iter().map(|epoll| epoll.epoll.as_str()).collect();
+    assert_eq!(names, ["0", "1", "2"]);
+    assert_eq!(epolls.iter().map(|epoll| epoll.connections).sum::<u64>(), 12);
+    // Calibration and warm-up are not in it. Two messages may wait for one event, and now and then an event finds that its
+    // message has been read.
+    let events: u64 = epolls.iter().map(|epoll| epoll.readable_events).sum();
+    assert!(
+        events * 10 <= run.replies * 11 && events * 2 >= run.replies,
+        "{events} events, {} replies",
+        run.replies
+    );
+    assert!(run_of(&result, "tokio").server.epolls.is_empty());
+    for report in ["report.md", "report.html"] {
+        let text = std::fs::read_to_string(folder.join(report)).unwrap();
+        assert!(text.contains("Balance between epolls"), "{report}: {text}");
     }
 }

@@ -1,6 +1,5 @@
 //! Echo servers with profiles, honest and other, as processes: the test binary starts itself as one of them.
 
-use std::hint::black_box;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
@@ -23,14 +22,14 @@ pub fn main(words: &[String]) {
     let bind = |port: &str| TcpListener::bind(("127.0.0.1", port.parse::<u16>().unwrap())).unwrap();
     let metrics = bind(metrics_port);
     let _exporter = match kind.as_str() {
-        "honest" | "planted" => Some(exporter(metrics)),
+        "honest" => Some(exporter(metrics)),
         fake => {
             let fake = fake.to_owned();
             std::thread::spawn(move || pretend(&metrics, &fake));
             None
         }
     };
-    echo(bind(port), kind == "planted");
+    echo(bind(port));
 }
 
 fn exporter(listener: TcpListener) -> Exporter {
@@ -38,22 +37,8 @@ fn exporter(listener: TcpListener) -> Exporter {
     Exporter::start_with(listener, vec![], extras).unwrap()
 }
 
-/// What a slower copy does for each message, and the honest one does not. Calls nothing, so that nothing inlined into it
-/// can be blamed instead.
-#[inline(never)]
-fn planted_hot_function(rounds: u64) -> u64 {
-    let (mut state, mut round) = (0x5eed, 0);
-    while round < rounds {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        round += 1;
-    }
-    state
-}
-
 /// One epoll loop: wait, read, write.
-pub fn echo(listener: TcpListener, planted: bool) {
+pub fn echo(listener: TcpListener) {
     listener.set_nonblocking(true).unwrap();
     let number = listener.as_fd().as_raw_fd();
     let mut sockets = Owning::new(64).unwrap();
@@ -67,9 +52,6 @@ pub fn echo(listener: TcpListener, planted: bool) {
             let Ok(received @ 1..) = receive(socket, &mut buffer) else {
                 return Then::Close;
             };
-            if planted {
-                black_box(planted_hot_function(black_box(50_000)));
-            }
             // A message is far smaller than a socket's buffer.
             match send(socket, &buffer[..received]) {
                 Ok(sent) if sent == received => Then::Keep,

@@ -15,7 +15,8 @@ use super::folded;
 /// How many standard deviations are beyond chance. With some hundred stacks a picture, one picture in a hundred shows
 /// one that is chance all the same.
 const DEVIATIONS_MIN: f64 = 4.0;
-/// And how much of the larger side: two profiles are taken one after the other, and machines drift between them.
+/// And how much of the larger side: two profiles are taken one after the other, and machines drift between them. More of
+/// it when what a message costs is not known that well.
 const SHARE_MIN: f64 = 0.1;
 
 /// One of the two profiles.
@@ -32,6 +33,9 @@ pub struct Side<'a> {
     pub samples: u64,
     /// The messages that were served meanwhile.
     pub messages: u64,
+    /// Standard error of what a message costs in all, over that: it is no matter of samples and makes each function dearer
+    /// or cheaper alike. 0 when nobody knows.
+    pub cost_error: f64,
 }
 
 /// Which of the two profiles a picture has the shape of.
@@ -127,6 +131,8 @@ struct Scale {
     nanos: f64,
     /// CPU time in all, in nanoseconds.
     sample_nanos: f64,
+    /// How far `nanos` may be off, over itself: the side's.
+    error: f64,
 }
 
 impl Scale {
@@ -136,6 +142,7 @@ impl Scale {
         Scale {
             nanos: sample_nanos / side.messages.max(1) as f64,
             sample_nanos,
+            error: side.cost_error,
         }
     }
 }
@@ -206,11 +213,14 @@ fn leaf(stack: &str) -> &str {
 }
 
 /// Whether two Poisson counts with these scales have different rates: the variance-stabilised test of Gu, Ng, Tang and
-/// Schucany, "Testing the ratio of two Poisson rates", Biometrical Journal 50 (2008), W5.
+/// Schucany, "Testing the ratio of two Poisson rates", Biometrical Journal 50 (2008), W5. Counts of one server in profiles
+/// taken one after the other were tried: at the same cost for all of a message, they spread as this test says, or less.
+/// What the scales themselves do not know is a band around 1 in which the ratio of both says nothing.
 fn beyond_noise((base, cont): (f64, f64), (base_scale, cont_scale): (Scale, Scale)) -> bool {
     let (base_nanos, cont_nanos) = (base * base_scale.nanos, cont * cont_scale.nanos);
     let larger = base_nanos.max(cont_nanos);
-    if (cont_nanos - base_nanos).abs() <= SHARE_MIN * larger {
+    let unsure = 1.0 - (-DEVIATIONS_MIN * base_scale.error.hypot(cont_scale.error)).exp();
+    if (cont_nanos - base_nanos).abs() <= SHARE_MIN.max(unsure) * larger {
         return false;
     }
     // How much more was looked at on the baseline's side: a sample there stands for less.

@@ -27,6 +27,7 @@ fn side(folded: &str, samples: u64, messages: u64) -> Side<'_> {
         left_out_nanos: 0,
         samples,
         messages,
+        cost_error: 0.0,
     }
 }
 
@@ -158,6 +159,40 @@ fn a_function_that_is_called_from_elsewhere_is_the_same_function() {
     let slow = side(&contender, 500, 500);
     let ratios: Vec<_> = stacks(&sides.0, &slow).iter().map(|stack| stack.ratio).collect();
     assert_eq!(ratios, [Some(2.0), Some(2.0)]);
+}
+
+/// A noisy machine moves all of a message's cost between two runs of one server; what is new costs more than nothing all
+/// the same.
+#[test]
+fn a_cost_that_is_not_known_well_makes_no_function_dearer() {
+    let baseline = text(&[1_000; 8]);
+    let contender = text(&[1_000; 8]) + &format!("main;worker;planted {}\n", 400 * PERIOD);
+    let sides = |cost_error: f64| {
+        // Each function costs 1.25 times as much.
+        let unsure = |side| Side { cost_error, ..side };
+        (
+            unsure(side(&baseline, 8_000, 10_000)),
+            unsure(side(&contender, 8_400, 8_000)),
+        )
+    };
+    let found = |cost_error| {
+        let (baseline, contender) = sides(cost_error);
+        functions(&baseline, &contender).len()
+    };
+    assert_eq!((found(0.0), found(0.01)), (8, 8));
+    for cost_error in [0.05, 0.3, 1.0] {
+        let (baseline, contender) = sides(cost_error);
+        assert_eq!(
+            names(&functions(&baseline, &contender)),
+            ["planted"],
+            "{cost_error}"
+        );
+        assert_eq!(
+            names(&functions(&contender, &baseline)),
+            ["planted"],
+            "{cost_error}"
+        );
+    }
 }
 
 /// The same stacks made small on one side alone, by which functions lose their names.

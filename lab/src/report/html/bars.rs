@@ -58,7 +58,7 @@ pub fn draw(bars: &[Bar], keys: &[(Sign, String)], id: &str, title: &str, captio
         .map(|bar| Header {
             name: bar.name.clone(),
             note: bar.note.clone(),
-            strip: !bar.parts.is_empty(),
+            strip: (!bar.parts.is_empty()).then_some(STRIP),
         })
         .collect();
     let mut frame = rows::frame(&headers, &scale, None);

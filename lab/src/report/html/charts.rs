@@ -1,5 +1,6 @@
 //! The charts of a scenario: which figures of its runs are shown, and how each is put into words.
 
+use super::balance;
 use super::bars::{self, Bar, Part};
 use super::chart::{Chart, Table};
 use super::forest::{self, Ratio};
@@ -38,6 +39,7 @@ impl Charts<'_> {
             ),
             self.memory(),
             self.memory_per_connection(),
+            balance::chart(self),
             self.both_sides(),
         ]
         .into_iter()

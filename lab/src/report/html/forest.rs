@@ -1,6 +1,6 @@
 //! Ratios on a logarithmic axis, each with its interval and its pairs, and a line at 1: who is to the right of it costs more.
 
-use super::rows::{self, Evidence, Header, PLACES};
+use super::rows::{self, Evidence, Header, PLACES, STRIP};
 use super::scale::Scale;
 use super::svg::colour;
 
@@ -44,7 +44,7 @@ pub fn draw(ratios: &[Ratio], id: &str, title: &str, caption: &str) -> Option<St
         .map(|ratio| Header {
             name: ratio.name.clone(),
             note: ratio.note.clone(),
-            strip: ratio.ratio.is_some(),
+            strip: ratio.ratio.as_ref().map(|_| STRIP),
         })
         .collect();
     let mut frame = rows::frame(&headers, &scale, Some(1.0));

@@ -7,7 +7,7 @@ use super::text;
 
 /// Where the axis begins and ends; beside it is room for half a label.
 pub const PLACES: (f64, f64) = (14.0, WIDTH - 20.0);
-/// How high a strip is.
+/// How high a strip with one bar is.
 pub const STRIP: f64 = 14.0;
 /// From the top of a row to its strip.
 const HEADER: f64 = 17.0;
@@ -23,8 +23,8 @@ pub struct Header {
     pub name: String,
     /// Its figure in words.
     pub note: String,
-    /// Whether there is anything to draw below.
-    pub strip: bool,
+    /// How high the strip below it is; `None` when there is nothing to draw.
+    pub strip: Option<f64>,
 }
 
 /// The frame: the picture so far, the top of each row's strip, and where the next thing may be drawn.
@@ -50,13 +50,13 @@ pub fn frame(headers: &[Header], scale: &Scale, reference: Option<f64>) -> Frame
         let name = text::fitted(&header.name, WIDTH - text::width(&note) - 10.0);
         svg.text("name", 0.0, top + text::SIZE, Anchor::Start, &name);
         svg.text("note", WIDTH, top + text::SIZE, Anchor::End, &note);
-        if !header.strip {
+        let Some(height) = header.strip else {
             strips.push(None);
             top += HEADER + GAP;
             continue;
-        }
+        };
         let strip = top + HEADER;
-        let through = |x: f64| ((x, strip - 1.5), (x, strip + STRIP + 1.5));
+        let through = |x: f64| ((x, strip - 1.5), (x, strip + height + 1.5));
         for tick in &ticks {
             let (from, to) = through(tick.place);
             svg.line("grid", from, to);
@@ -66,7 +66,7 @@ pub fn frame(headers: &[Header], scale: &Scale, reference: Option<f64>) -> Frame
             svg.line("reference", from, to);
         }
         strips.push(Some(strip));
-        top = strip + STRIP + GAP;
+        top = strip + height + GAP;
     }
     svg.line("axis", (PLACES.0, top - 4.0), (PLACES.1, top - 4.0));
     for tick in &ticks {

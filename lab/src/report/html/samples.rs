@@ -8,7 +8,7 @@ use crate::comparison;
 use crate::config::{Sweep, SweepPoint};
 use crate::contender::Contender;
 use crate::report::fixture;
-use crate::result::{Cycle, LabResult, ProfileRecord, Run, Skipped, TopFunction};
+use crate::result::{Cycle, EpollFigures, LabResult, ProfileRecord, Run, Skipped, TopFunction};
 use crate::scenario::Scenario;
 
 /// A name that would be markup if it were not escaped, and too long for any row.
@@ -22,6 +22,46 @@ pub fn usual() -> LabResult {
     for run in &mut result.runs {
         histogram(run, &mut random);
     }
+    // As five epolls that share one listening socket.
+    result.runs[0].server.epolls = epolls(&[(9_000, 11), (8_400, 10), (5_600, 7), (13_800, 18), (3_200, 4)]);
+    result
+}
+
+/// Epolls with so many readable events and connections each.
+pub fn epolls(figures: &[(u64, u64)]) -> Vec<EpollFigures> {
+    let epoll = |(number, &(readable_events, connections)): (usize, &(u64, u64))| EpollFigures {
+        epoll: number.to_string(),
+        readable_events,
+        connections,
+    };
+    figures.iter().enumerate().map(epoll).collect()
+}
+
+/// Contenders with one epoll, two, many, one that has it all, odd names, no connection, no event, and none.
+pub fn unbalanced() -> LabResult {
+    let mut result = crowd(9, 8);
+    let many: Vec<_> = (0..200).map(|epoll| (100 + epoll, 50)).collect();
+    let figures = [
+        epolls(&[(5, 5)]),
+        epolls(&[(1, 0), (0, 0)]),
+        epolls(&many[..8]),
+        epolls(&many[..9]),
+        epolls(&many),
+        epolls(&[(0, 0), (0, 3), (1_000_000_000, 1), (0, 0), (0, 0), (0, 0)]),
+        epolls(&[(0, 0), (0, 0)]),
+        [HOSTILE, "信号", "10"]
+            .map(|epoll| EpollFigures {
+                epoll: epoll.to_owned(),
+                readable_events: u64::MAX,
+                connections: u64::MAX,
+            })
+            .into(),
+        vec![],
+    ];
+    for (run, figures) in result.runs.iter_mut().zip(figures) {
+        run.server.epolls = figures;
+    }
+    result.runs[3].verdicts = vec![crate::verdict::Verdict::RateMissed];
     result
 }
 
@@ -95,6 +135,7 @@ fn noisy(
         })
         .collect();
     run.replies = 5_000 * u64::from(cycles);
+    run.server.epolls.clear();
     run.server.cpu_micros_per_message = Some(micros);
     run.capacity_is_at_least = name.ends_with('4');
     histogram(&mut run, random);
@@ -290,6 +331,7 @@ pub fn all() -> Vec<(&'static str, LabResult)> {
         ("sweep", sweep(6)),
         ("sweep-of-one", sweep(1)),
         ("sweep-of-linger", fixture::sweep_of_linger()),
+        ("unbalanced", unbalanced()),
         ("profiled", profiled()),
         ("hostile", hostile()),
         ("in-two-languages", fixture::result_with_profiles()),

@@ -72,12 +72,13 @@ fn figure() -> impl Strategy<Value = Option<f64>> {
     ]
 }
 
-/// One contender: its name, three figures, how many cycles were kept, whether its run is ok.
-fn contender() -> impl Strategy<Value = (String, [Option<f64>; 3], usize, bool)> {
+/// One contender: its name, three figures, how many cycles were kept, events of each epoll, whether its run is ok.
+fn contender() -> impl Strategy<Value = (String, [Option<f64>; 3], usize, Vec<u64>, bool)> {
     (
         "\\PC{0,60}",
         [figure(), figure(), figure()],
         0..9usize,
+        proptest::collection::vec(any::<u64>(), 0..12),
         any::<bool>(),
     )
 }
@@ -87,12 +88,13 @@ proptest! {
     #[test]
     fn pictures_of_whatever_was_measured_are_sound(contenders in proptest::collection::vec(contender(), 1..13)) {
         let mut result = samples::crowd(contenders.len(), 8);
-        for (run, (name, [cpu, capacity, bytes], cycles, ok)) in result.runs.iter_mut().zip(contenders) {
+        for (run, (name, [cpu, capacity, bytes], cycles, events, ok)) in result.runs.iter_mut().zip(contenders) {
             // The first one stays the baseline.
             if run.contender != result.config.baseline {
                 run.contender = name;
             }
             run.cycles.truncate(cycles);
+            run.server.epolls = samples::epolls(&events.iter().map(|&events| (events, events / 7)).collect::<Vec<_>>());
             run.server.cpu_micros_per_message = cpu;
             run.capacity_per_second = capacity;
             run.client.cpu_micros_per_message = capacity;
@@ -321,6 +323,36 @@ fn charts_are_left_out_rather_than_blank() {
         alone.contains(&"s1-cpu".to_owned()) && !alone.contains(&"s1-ratio-cpu".to_owned()),
         "{alone:?}"
     );
+}
+
+#[test]
+fn balance_is_shown_of_several_epolls_alone() {
+    let chart = |result: &LabResult| {
+        let scenario = &result.config.scenarios[0];
+        let id = "s1".to_owned();
+        balance::chart(&charts::Charts { result, scenario, id })
+    };
+    let mut result = samples::usual();
+    let shown = chart(&result).unwrap();
+    assert_eq!(shown.table.rows.len(), 5);
+    assert_eq!(
+        shown.table.rows[3][..5],
+        ["epoll", "3", "13,800", "34.5 %", "1.73"]
+    );
+    assert!(
+        shown.svg.contains("5 epolls, 0.40 to 1.73 × fair"),
+        "{}",
+        shown.svg
+    );
+    assert!(
+        shown.caption.ends_with("several epolls: tokio, threads."),
+        "{}",
+        shown.caption
+    );
+    result.runs[0].server.epolls.truncate(1);
+    assert!(chart(&result).is_none());
+    result.runs[0].server.epolls.clear();
+    assert!(chart(&result).is_none());
 }
 
 #[test]
