@@ -5,11 +5,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use client::summary::Pace;
+use telemetry::names;
 use telemetry::profile::pprof::Profile;
 
 use super::child::Interrupted;
 use super::lane::Lane;
 use super::{Session, Stop};
+use crate::measure;
 use crate::metrics::Phase;
 use crate::profile::record::{self, Taken};
 use crate::profile::{fetch, files};
@@ -22,6 +24,14 @@ const LEAD: Duration = Duration::from_millis(250);
 const TAIL: Duration = Duration::from_secs(1);
 /// Seconds of the first try, without load, which shows whether there is anything to ask.
 const TRY_SECONDS: u32 = 1;
+
+/// Seconds of the profile of those who do not sample themselves.
+const SHARES_SECONDS: u32 = 2;
+
+/// What [`shares`] takes for each contender at most, for the estimate.
+pub fn planned_shares() -> Duration {
+    Duration::from_secs(SHARES_SECONDS.into()) + LEAD + TAIL
+}
 
 /// What it takes for each contender, for the estimate.
 pub fn planned(seconds: u32) -> Duration {
@@ -75,6 +85,49 @@ pub fn profiles(
         }
         session.done(planned(seconds));
         session.save()?;
+    }
+    Ok(())
+}
+
+/// Finds out what the CPU goes into of those who do not say so themselves all the time, as our servers do with
+/// `--profile-hz`, for dashboards to show it beside theirs. Done before anything is measured, so that nobody's figures hold
+/// it; Go's sampler, unlike ours, then rests while its server is measured.
+pub fn shares(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    lanes: &mut [Lane],
+    pace: Pace,
+) -> Result<(), Stop> {
+    if session.config.profile_hz.is_none() {
+        return Ok(());
+    }
+    for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
+        let Some(metrics) = lane.metrics().map(str::to_owned) else {
+            continue;
+        };
+        let samples_itself = measure::scrape(&metrics)
+            .is_ok_and(|text| text.value(names::PROFILE_SECONDS.name, &[]).is_some());
+        if samples_itself {
+            continue;
+        }
+        let name = lane.record.contender.clone();
+        session.enter(scenario, &name, Phase::Profile);
+        let answer = ask(&metrics, SHARES_SECONDS, LEAD);
+        lane.rehearse(session, pace, planned_shares())?;
+        if !lane.lives() {
+            session.metrics.leave(&name);
+            continue;
+        }
+        let answer = await_answer(session, &answer, SHARES_SECONDS)?.read();
+        match answer.and_then(|(_, profile)| record::shares(&profile)) {
+            Ok(shares) => session.metrics.divide(&name, shares),
+            Err(why) => session.progress.say(&format!(
+                "{}: dashboards cannot show what the CPU of {name} goes into: {why}",
+                scenario.name
+            )),
+        }
+        session.metrics.enter(&name, Phase::Idle);
+        session.done(planned_shares());
     }
     Ok(())
 }

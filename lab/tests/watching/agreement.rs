@@ -8,6 +8,8 @@ use std::path::Path;
 
 /// Fewer queries were found than the dashboards have for certain: then the search is broken.
 const QUERIES_MIN: usize = 80;
+/// What the lab says of those who do not sample themselves.
+const SHARES: &[&str] = &["echolab_profile_share"];
 /// Panels that ask nothing.
 const SILENT_PANELS: &[&str] = &["row", "text"];
 
@@ -92,8 +94,12 @@ fn who_should_answer(expression: &str, contenders: &BTreeSet<String>) -> BTreeSe
             .iter()
             .any(|name| beginnings.iter().any(|beginning| name.starts_with(beginning)))
     };
-    let ours_alone = asks_for(&["echolab_alloc", "echolab_profile_"]);
-    let go_alone = asks_for(&["go_"]);
+    let ours_alone = asks_for(&[
+        "echolab_alloc",
+        "echolab_profile_seconds",
+        "echolab_profile_samples",
+    ]);
+    let go_alone = asks_for(&["go_"]) || asks_for(SHARES);
     let ratios = asks_for(&["echolab_result_ratio"]);
     let everyone = contenders.iter().cloned();
     everyone
