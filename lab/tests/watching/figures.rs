@@ -124,6 +124,14 @@ const LIVE: &[Live] = &[
     live(("client.json", "Connections by state", 0), CONNECTIONS, 1.0, 0.0),
 ];
 
+/// Where the CPU goes that the lab says of go-net: all categories together are its CPU.
+const LIVE_OF_GO: &[Live] = &[live(
+    ("server.json", "CPU by what it goes into", 1),
+    CPU_PERCENT,
+    1.0,
+    CPU_SHARE,
+)];
+
 /// What the lab exposes of each run, and where it stands in the run.
 const TOLD: &[(&str, &str, f64)] = &[
     ("echolab_result_messages_per_second{", REPLIES, 1.0),
@@ -170,7 +178,8 @@ impl Shown<'_> {
                 apart.push(format!("{what}: {shown} and {figure} differ by over {share}"));
             }
         };
-        for one in LIVE {
+        let of_go = if contender == "go-net" { LIVE_OF_GO } else { &[] };
+        for one in LIVE.iter().chain(of_go) {
             let (board, variables) = &self.boards[one.file];
             let query = board.target(one.title, one.target);
             let expression = self.prometheus.filled(&query, variables);
