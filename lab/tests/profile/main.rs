@@ -329,7 +329,7 @@ fn dashboards_learn_what_the_cpu_of_others_goes_into() {
     let contenders = ["honest", "garbage"].map(|kind| contender(&bench, kind, kind));
     let flags = [
         "--contenders",
-        "epoll",
+        "epoll,own",
         "--profile-hz",
         "100",
         "--metrics",

@@ -183,9 +183,11 @@ impl Shown<'_> {
             let (board, variables) = &self.boards[one.file];
             let query = board.target(one.title, one.target);
             let expression = self.prometheus.filled(&query, variables);
+            // What is set is there or not; what is counted is averaged.
+            let over_time = if one.share > 0.0 { "avg" } else { "max" };
             // Only from the sixth second of a slice on: before, the rates reach into the time before it.
             let shown = self.one(&format!(
-                "avg_over_time((run:echolab_slice:steady{{{labels}}} * on (contender) group_left () (sum by (contender) ({expression})))[10m:1s])"
+                "{over_time}_over_time((run:echolab_slice:steady{{{labels}}} * on (contender) group_left () (sum by (contender) ({expression})))[10m:1s])"
             ));
             let figure = run.pointer(one.figure).and_then(Value::as_f64);
             let figure = figure.unwrap_or_else(|| panic!("{} is missing in {run:#}", one.figure));
