@@ -8,6 +8,13 @@ use std::path::Path;
 
 /// Fewer queries were found than the dashboards have for certain: then the search is broken.
 const QUERIES_MIN: usize = 80;
+/// What our own servers alone expose.
+const OURS: &[&str] = &[
+    "echolab_alloc",
+    "echolab_partial_writes_total",
+    "echolab_profile_samples",
+    "echolab_profile_seconds",
+];
 /// What the lab says of those who do not sample themselves.
 const SHARES: &[&str] = &["echolab_profile_share"];
 /// Panels that ask nothing.
@@ -85,8 +92,9 @@ fn missing(prometheus: &Prometheus, query: &Query, variables: &[Filled]) -> BTre
         .collect()
 }
 
-/// Not everyone has everything: Go's memory is Go's, the allocator and the sampler are those of our own servers, and ratios
-/// are of those alone whose verdict is `ok`, and not of the baseline.
+/// Not everyone has everything: Go's memory is Go's, the allocator and the sampler are those of our own servers, Go's
+/// library writes what is left over without telling, and ratios are of those alone whose verdict is `ok`, and not of the
+/// baseline.
 fn who_should_answer(expression: &str, contenders: &BTreeSet<String>) -> BTreeSet<String> {
     let names: Vec<String> = selectors(expression).into_iter().map(|one| one.name).collect();
     let asks_for = |beginnings: &[&str]| {
@@ -94,11 +102,7 @@ fn who_should_answer(expression: &str, contenders: &BTreeSet<String>) -> BTreeSe
             .iter()
             .any(|name| beginnings.iter().any(|beginning| name.starts_with(beginning)))
     };
-    let ours_alone = asks_for(&[
-        "echolab_alloc",
-        "echolab_profile_seconds",
-        "echolab_profile_samples",
-    ]);
+    let ours_alone = asks_for(OURS);
     let go_alone = asks_for(&["go_"]) || asks_for(SHARES);
     let ratios = asks_for(&["echolab_result_ratio"]);
     let everyone = contenders.iter().cloned();
