@@ -12,6 +12,7 @@ pub use typed::Typed;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -285,6 +286,7 @@ impl Common {
             fail_if: self.fail_if,
             repeat: self.repeat,
             profile_seconds: self.profile.then_some(self.profile_seconds),
+            profile_hz: NonZeroU32::new(self.profile_hz),
             metrics: address("--metrics", &self.metrics)?,
             client_metrics: address("--client-metrics", &self.client_metrics)?,
             sweep: None,

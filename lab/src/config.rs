@@ -1,6 +1,7 @@
 //! The validated configuration: what it says can be done, as far as can be told before starting.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,10 @@ pub struct Config {
     /// Seconds of the profile that is taken of each contender after its measured slices; null for none.
     #[serde(default)]
     pub profile_seconds: Option<u32>,
+    /// Samples for each second of CPU time that our servers take of themselves, and whether others are asked for a profile
+    /// before their measured slices, so that dashboards show what the CPU goes into; absent for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_hz: Option<NonZeroU32>,
     /// Where the lab's own metrics are served.
     pub metrics: Option<SocketAddr>,
     /// Where the clients' metrics are served: the client of the first contender on this port, the next one on the

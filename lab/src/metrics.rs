@@ -1,5 +1,6 @@
 //! The lab's own metrics: what it is doing now, and what it has found out so far.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telemetry::family::{Family, Source};
@@ -42,6 +43,9 @@ impl Phase {
     ];
 }
 
+/// The share of each category in a contender's CPU time, 0 to 1.
+pub type Shares = Vec<(&'static str, f64)>;
+
 /// Shared between the runner, which writes, and the exporter, which reads.
 #[derive(Debug, Default)]
 pub struct LabMetrics(Mutex<State>);
@@ -50,6 +54,8 @@ pub struct LabMetrics(Mutex<State>);
 struct State {
     scenario: String,
     phases: Vec<(String, Phase)>,
+    /// Of those who do not sample themselves: by contender, what their CPU goes into.
+    shares: BTreeMap<String, Shares>,
     result: Option<LabResult>,
 }
 
@@ -63,6 +69,8 @@ impl LabMetrics {
     pub fn begin(&self, scenario: &str, contenders: impl Iterator<Item = String>) {
         let mut state = self.lock();
         scenario.clone_into(&mut state.scenario);
+        // Under another load, the CPU goes elsewhere.
+        state.shares.clear();
         state.phases = contenders.map(|contender| (contender, Phase::Starting)).collect();
     }
 
@@ -77,6 +85,11 @@ impl LabMetrics {
     /// A contender takes no part any more.
     pub fn leave(&self, contender: &str) {
         self.lock().phases.retain(|(name, _)| name != contender);
+    }
+
+    /// What a contender's CPU goes into in this scenario.
+    pub fn divide(&self, contender: &str, shares: Shares) {
+        self.lock().shares.insert(contender.to_owned(), shares);
     }
 
     /// What is known now.
@@ -102,7 +115,13 @@ impl Source for LabMetrics {
                 phases = phases.with(&[name, &state.scenario, contender], active);
             }
         }
-        let mut families = vec![info, phases];
+        let mut shares = Family::new(&names::PROFILE_SHARE);
+        for (contender, categories) in &state.shares {
+            for (category, share) in categories {
+                shares = shares.with(&[contender, category], *share);
+            }
+        }
+        let mut families = vec![info, phases, shares];
         if let Some(result) = &state.result {
             families.extend(results(result));
         }
@@ -188,6 +207,7 @@ mod tests {
         metrics.publish(&result);
         metrics.enter("epoll", Phase::Slice);
         metrics.leave("uring");
+        metrics.divide("tokio", vec![("read", 0.25), ("write", 0.75)]);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let exporter = Exporter::start(listener, vec![metrics]).unwrap();
         let text = measure::scrape(&format!("http://{}/metrics", exporter.address())).unwrap();
@@ -205,6 +225,12 @@ mod tests {
                 Some(0.0),
             ),
             ("echolab_phase", vec![("contender", "uring")], None),
+            (
+                "echolab_profile_share",
+                vec![("contender", "tokio"), ("category", "write")],
+                Some(0.75),
+            ),
+            ("echolab_profile_share", vec![("contender", "epoll")], None),
             (
                 "echolab_result_cpu_micros_per_message",
                 vec![run_id, ("scenario", "few"), ("contender", "tokio")],

@@ -102,6 +102,7 @@ impl Session<'_> {
         calibration::capacities(self, scenario, &mut lanes)?;
         if let Some(pace) = calibration::pace(scenario, &lanes) {
             let pace = calibration::warm_up(self, scenario, &mut lanes, pace)?;
+            profile::shares(self, scenario, &mut lanes, pace)?;
             for lane in &mut lanes {
                 lane.record.open_loop = matches!(pace, ::client::summary::Pace::Open { .. });
                 if let ::client::summary::Pace::Open { rate_per_second, .. } = pace {

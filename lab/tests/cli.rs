@@ -155,6 +155,7 @@ fn a_number_that_cannot_be_is_said_in_one_line_with_its_remedy() {
         ("--events", 1, 65_536, "65537"),
         ("--cycles", 1, u64::from(u32::MAX), "4294967296"),
         ("--profile-seconds", 1, 300, "301"),
+        ("--profile-hz", 0, 1_000, "1001"),
         ("--seed", 0, u64::MAX, "18446744073709551616"),
     ] {
         for value in ["", "abc", "1.5", beyond] {

@@ -11,15 +11,21 @@ mod watching;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::time::{Duration, Instant};
-use watching::agreement::{agree, unanswered};
+use watching::agreement::unanswered;
 use watching::board::{items, text};
+use watching::figures::Shown;
 use watching::project::{IMAGES, Project, run_within, said};
 use watching::prometheus::{Prometheus, now};
+use watching::stack::{
+    HEALTHY_PATIENCE, RUN_PATIENCE, confined, end_with, lab_ends, nothing_was_lost, runs_of, start, verdicts,
+};
 
+/// Who runs when nothing else is said.
 const CONTENDERS: &[&str] = &["epoll", "tokio", "threads", "go-net"];
 /// All but Grafana.
 const SERVICES: &[&str] = &[
@@ -34,26 +40,29 @@ const SERVICES: &[&str] = &[
 const SERVER_IMAGE_MAX: u64 = 40_000_000;
 /// A first build compiles every dependency.
 const BUILD_PATIENCE: Duration = Duration::from_secs(45 * 60);
-/// From `up` to all healthy.
-const HEALTHY_PATIENCE: Duration = Duration::from_secs(60);
-/// The longest of the runs below, calibration included, on a busy machine.
-const RUN_PATIENCE: Duration = Duration::from_secs(300);
 
-/// So many results at most, and none begun later than this, until each contender was found well once.
+/// Until when contenders are to be found well.
+#[derive(Clone, Copy, PartialEq)]
+enum Found {
+    /// All of them in one result.
+    Together,
+    /// Each of them in one of the results.
+    EachOnce,
+}
+
+/// So many results at most, and none begun later than this, until contenders were found well.
 const RESULTS_MAX: usize = 4;
 const RESULTS_PATIENCE: Duration = Duration::from_secs(480);
 
 /// Short slices at a load that any machine bears. Closed loops come out right on a busy machine too, where an open loop's
-/// client soon sends late.
+/// client soon sends a millisecond late at any rate; the longer the think time, the later their client may send.
 const LOAD: &[(&str, &str)] = &[
     ("SCENARIOS", "/scenarios/original.toml"),
     ("CONNECTIONS", "100"),
-    ("THINK_TIME", "50ms"),
-    ("SLICE", "3s"),
+    ("THINK_TIME", "200ms"),
+    ("SLICE", "2s"),
     // As many as an interval needs.
     ("CYCLES", "6"),
-    ("LAB_REPEAT", "false"),
-    ("PROFILE_HZ", "19"),
 ];
 
 /// For the figures: open loops, whose load is the same from a slice's first second to its last, and slices long enough for
@@ -69,6 +78,13 @@ const OPEN_LOAD: &[(&str, &str)] = &[
 
 /// What is empty while all is well, or shorter than a scrape at a rate that is given.
 const MAY_BE_EMPTY: &[&str] = &["Accept errors", "Errors", "annotation Calibration"];
+
+/// Health checks that are asked often: for tests that do not measure.
+const IMPATIENT: &str = "lab/tests/watching/impatient.yml";
+/// What compose.host.yml has listen on 127.0.0.1 beside Prometheus and Grafana: no test can choose these.
+const HOST_PORTS: &[u16] = &[
+    8881, 8882, 8883, 8884, 9101, 9102, 9103, 9104, 9200, 9201, 9202, 9203, 9204,
+];
 
 /// One test at a time: they measure.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -105,50 +121,13 @@ fn docker(arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Starts everything but Grafana, and waits until all is healthy and the lab has set to work.
-fn start(project: &Project) {
-    let began = Instant::now();
-    let arguments: Vec<&str> = ["up", "--detach", "--no-build"]
-        .iter()
-        .chain(SERVICES)
-        .copied()
-        .collect();
-    project.compose(&arguments);
-    let left = HEALTHY_PATIENCE.saturating_sub(began.elapsed());
-    project.until("all are healthy", left, || {
-        let states = project.states();
-        let well = |service: &str| {
-            states.iter().any(|state| {
-                state.service == service && state.state == "running" && state.health == "healthy"
-            })
-        };
-        SERVICES.iter().all(|service| well(service)).then_some(())
-    });
-}
-
-/// Waits until the lab has ended by itself; returns its exit code.
-fn lab_ends(project: &Project) -> i64 {
-    project.until("the lab ends", RUN_PATIENCE, || {
-        project
-            .state("lab")
-            .filter(|lab| lab.state == "exited")
-            .map(|lab| lab.exit_code)
-    })
-}
-
-fn verdicts(run: &Value) -> Vec<&str> {
-    items(&run["verdicts"]).iter().map(text).collect()
-}
-
-fn runs_by_contender(result: &Value) -> BTreeMap<String, &Value> {
-    let runs = items(&result["runs"]).iter();
-    runs.map(|run| (text(&run["contender"]).to_owned(), run))
-        .collect()
-}
-
-fn phase_of(prometheus: &Prometheus, contender: &str, phase: &str) -> bool {
-    let expression = format!("echolab_phase{{phase=\"{phase}\", contender=\"{contender}\"}} == 1");
-    !prometheus.live(&expression).is_empty()
+/// What stands behind a `#NAME=` in .env, for those who want it.
+fn offered_in_env(name: &str) -> String {
+    let text = fs::read_to_string(root().join(".env")).unwrap();
+    let mut lines = text.lines();
+    let line = lines.find_map(|line| line.strip_prefix(&format!("#{name}=")));
+    line.unwrap_or_else(|| panic!(".env does not offer {name}"))
+        .to_owned()
 }
 
 #[test]
@@ -213,25 +192,31 @@ fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
+/// With io_uring as well, switched on as .env says.
 #[test]
 #[ignore = "needs Docker"]
 fn a_run_and_its_dashboards() {
     let _machine = machine();
     let mut project = Project::new(&root(), "run", LOAD);
-    start(&project);
+    for name in ["COMPOSE_PROFILES", "MORE_CONTENDERS"] {
+        project.set(name, &offered_in_env(name));
+    }
+    let contenders = [CONTENDERS, &["uring"]].concat();
+    start(&project, &[SERVICES, &["server-uring"]].concat());
     confined(&project);
     let mut prometheus = Prometheus::on(project.prometheus_port);
-    // An honest lab on a noisy machine says so, and then it is run again; who is never ok fails.
-    until_all(&project, |contender, result| {
-        assert_eq!(result["machine"]["network"], "bridge");
-        let run = runs_by_contender(result)[contender];
+    // An honest lab on a noisy machine says so, and then it is run again.
+    let result = until_all(&project, &contenders, "original", Found::Together, |_, run| {
+        nothing_was_lost(run, 100);
         match verdicts(run).as_slice() {
             ["ok"] => Ok(()),
             _ => Err(format!("{} ({})", run["verdicts"], run["reasons"])),
         }
     });
+    assert_eq!(result["machine"]["network"], "bridge");
     prometheus.end = now();
-    servers_had(&prometheus, 100.0);
+    servers_had(&prometheus, &contenders, 100.0);
+    assert_eq!(Shown::on(&prometheus, &root()).untold(&result), [""; 0]);
 
     // Another number in the environment is another number of connections.
     for (name, value) in OPEN_LOAD {
@@ -239,118 +224,111 @@ fn a_run_and_its_dashboards() {
     }
     project.compose(&["up", "--detach", "--no-build", "lab"]);
     project.until("60 connections each", HEALTHY_PATIENCE, || {
-        let all = prometheus.live("min(echolab_connections) == 60 and count(echolab_connections) == 4");
+        let all = prometheus.live("min(echolab_connections) == 60 and count(echolab_connections) == 5");
         (!all.is_empty()).then_some(())
     });
     // Two instruments read the same run, so they must agree whatever its verdict. They do not look at the same seconds
     // of it, though, between which a noisy machine changes.
-    until_all(&project, |contender, result| {
+    let result = until_all(&project, &contenders, "few", Found::EachOnce, |result, run| {
         prometheus.end = now();
-        let run = runs_by_contender(result)[contender];
-        agree(&prometheus, text(&result["run_id"]), run)
+        eprintln!("{}: {}", run["contender"], run["verdicts"]);
+        nothing_was_lost(run, 60);
+        Shown::on(&prometheus, &root()).agree(text(&result["run_id"]), run)
     });
     prometheus.end = now();
+    assert_eq!(Shown::on(&prometheus, &root()).untold(&result), [""; 0]);
     assert_eq!(unanswered(&prometheus, &root(), MAY_BE_EMPTY), [""; 0]);
     project.down();
     assert_eq!(project.leftovers(), "");
 }
 
-/// Waits for results, and starts the lab again, until each contender was once found well in one.
-fn until_all(project: &Project, mut well: impl FnMut(&str, &Value) -> Result<(), String>) {
+/// Waits for results, and starts the lab again, until contenders were found well. Returns the last.
+fn until_all(
+    project: &Project,
+    contenders: &[&'static str],
+    scenario: &str,
+    found: Found,
+    mut well: impl FnMut(&Value, &Value) -> Result<(), String>,
+) -> Value {
     let began = Instant::now();
-    let mut wanting: BTreeMap<&str, String> = CONTENDERS
-        .iter()
-        .map(|contender| (*contender, String::new()))
-        .collect();
+    let everyone = || contenders.iter().map(|contender| (*contender, String::new()));
+    let mut wanting: BTreeMap<&str, String> = everyone().collect();
     for attempt in 1.. {
+        if found == Found::Together {
+            wanting = everyone().collect();
+        }
         assert_eq!(lab_ends(project), 0, "{}", project.compose(&["logs", "lab"]));
         // The last scrape, and the last evaluation of the rules.
         std::thread::sleep(Duration::from_secs(2));
-        let results = project.results();
-        let (folder, result) = results.last().unwrap();
+        let (folder, result) = project.results().pop().unwrap();
         assert!(folder.join("report.md").is_file());
-        assert_eq!(runs_by_contender(result).len(), CONTENDERS.len(), "{result:#}");
-        wanting.retain(|contender, why| well(contender, result).map_err(|found| *why = found).is_err());
+        let runs = runs_of(&result, scenario);
+        assert_eq!(runs.len(), contenders.len(), "{result:#}");
+        wanting.retain(|contender, why| {
+            well(&result, runs[*contender])
+                .map_err(|found| *why = found)
+                .is_err()
+        });
         if wanting.is_empty() {
-            return;
+            return result;
         }
         let again = attempt < RESULTS_MAX && began.elapsed() < RESULTS_PATIENCE;
         assert!(again, "after {attempt} results: {wanting:#?}");
         eprintln!("result {attempt}: {wanting:#?}");
         project.compose(&["start", "lab"]);
     }
-}
-
-/// Not root, nothing writable, no capability: asked of Docker and of the kernel.
-fn confined(project: &Project) {
-    for state in project.states() {
-        if state.service == "results" {
-            assert_eq!((state.state.as_str(), state.exit_code), ("exited", 0));
-            continue;
-        }
-        let container = project.inspect(&state.container);
-        assert_eq!(
-            container["HostConfig"]["ReadonlyRootfs"], true,
-            "{}",
-            state.service
-        );
-        assert_eq!(container["HostConfig"]["Privileged"], false, "{}", state.service);
-        let pid = &container["State"]["Pid"];
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-        let line = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
-        };
-        assert!(
-            line("Uid:").iter().all(|uid| uid != "0"),
-            "{} runs as root",
-            state.service
-        );
-        for set in ["CapPrm:", "CapEff:", "CapBnd:"] {
-            assert_eq!(
-                line(set),
-                ["0000000000000000"],
-                "{} has capabilities ({set})",
-                state.service
-            );
-        }
-        assert_eq!(line("NoNewPrivs:"), ["1"], "{}", state.service);
-    }
+    unreachable!("it returns or fails")
 }
 
 /// The servers held so many connections at most, each.
-fn servers_had(prometheus: &Prometheus, connections: f64) {
+fn servers_had(prometheus: &Prometheus, contenders: &[&str], connections: f64) {
     let held = prometheus
         .range("max by (contender) (echolab_connections{job=\"server\"})")
         .unwrap();
-    assert_eq!(held.len(), CONTENDERS.len());
+    assert_eq!(held.len(), contenders.len());
     for series in held {
         let most = series.values.iter().copied().fold(0.0, f64::max);
         assert_eq!(most, connections, "{}", series.label("contender"));
     }
 }
 
+/// On the host's network, and taken down in the middle of a run.
 #[test]
 #[ignore = "needs Docker"]
 fn a_killed_server_costs_its_own_run_alone() {
     let _machine = machine();
-    let mut project = Project::new(&root(), "kill", LOAD);
-    project.set("SLICE", "3s");
+    // A listener that is there would answer for the stack's.
+    for port in HOST_PORTS {
+        if let Err(error) = TcpListener::bind(("127.0.0.1", *port)) {
+            panic!("compose.host.yml needs port {port}: {error}; stop who has it");
+        }
+    }
+    let files = ["docker-compose.yml", "compose.host.yml", IMPATIENT];
+    let mut project = Project::new(&root(), "host", LOAD).with_files(&files);
     project.set("CYCLES", "4");
-    start(&project);
+    project.set("LAB_REPEAT", "true");
+    nobody_publishes(&mut project);
+    start(&project, SERVICES);
     let prometheus = Prometheus::on(project.prometheus_port);
     project.until("threads is under load", RUN_PATIENCE, || {
-        phase_of(&prometheus, "threads", "slice").then_some(())
+        let live = prometheus.live("echolab_phase{phase=\"slice\", contender=\"threads\"} == 1");
+        (!live.is_empty()).then_some(())
     });
+    let up = prometheus.live("count by (job) (up == 1)");
+    let up: BTreeMap<&str, f64> = up
+        .iter()
+        .map(|series| (series.label("job"), series.values[0]))
+        .collect();
+    let everyone = [("client", 4.0), ("lab", 1.0), ("server", 4.0)];
+    assert_eq!(up, everyone.into(), "not all can be scraped by their names");
     project.compose(&["kill", "--signal", "KILL", "server-threads"]);
-    let code = lab_ends(&project);
-    let results = project.results();
-    let (folder, result) = results.last().unwrap();
-    assert!(
-        folder.join("report.md").is_file(),
-        "the lab ended with {code} and without a report"
-    );
-    let runs = runs_by_contender(result);
+    let (folder, result) = project.until("the run ends", RUN_PATIENCE, || {
+        let mut results = project.results().into_iter();
+        results.find(|(folder, result)| result["complete"] == true && folder.join("report.html").is_file())
+    });
+    assert!(folder.join("report.md").is_file());
+    assert_eq!(result["machine"]["network"], "host");
+    let runs = runs_of(&result, "original");
     assert_eq!(
         verdicts(runs["threads"]).first(),
         Some(&"server-died"),
@@ -358,46 +336,64 @@ fn a_killed_server_costs_its_own_run_alone() {
         runs["threads"]
     );
     for contender in ["epoll", "tokio", "go-net"] {
-        let died = verdicts(runs[contender])
-            .iter()
-            .any(|verdict| verdict.ends_with("died"));
+        nothing_was_lost(runs[contender], 100);
         let cycles = items(&runs[contender]["cycles"]).len();
-        assert!(
-            !died && cycles == 4,
-            "{contender} did not go on: {:#}",
-            runs[contender]
-        );
+        assert_eq!(cycles, 4, "{contender} did not go on: {:#}", runs[contender]);
+    }
+    // The lab goes on as well, without the dead one, until it is told to end.
+    end_with(&project, "down", 2);
+    let (_, result) = project.results().pop().unwrap();
+    assert_eq!(result["skipped"][0]["contender"], "threads", "{result:#}");
+    // The volumes are all that `down` leaves.
+    project.down();
+    assert_eq!(project.leftovers(), "");
+}
+
+/// What compose makes of its files for the host's network, the contenders that are off by default included.
+fn nobody_publishes(project: &mut Project) {
+    project.set("COMPOSE_PROFILES", "uring,tools");
+    let config: Value = serde_json::from_str(&project.compose(&["config", "--format", "json"])).unwrap();
+    project.unset("COMPOSE_PROFILES");
+    let services = config["services"].as_object().unwrap();
+    assert!(services.contains_key("server-uring") && services.contains_key("client"));
+    for (name, service) in services {
+        let network = if name == "results" { "none" } else { "host" };
+        assert_eq!(service["network_mode"], network, "{name}");
+        assert_eq!(items(&service["ports"]).len(), 0, "{name} publishes a port");
+        for setting in ["LISTEN", "METRICS", "CLIENT_METRICS"] {
+            let address = text(&service["environment"][setting]);
+            assert!(
+                address.is_empty() || address.starts_with("127.0.0.1:"),
+                "{name} is open to the network: {setting}={address}"
+            );
+        }
     }
 }
 
+/// The stack as .env has it, but for time: 10,000 connections to each contender in its second scenario.
 #[test]
 #[ignore = "needs Docker"]
-fn stopping_writes_the_report_in_time() {
+fn the_defaults_run_and_stopping_writes_the_report_in_time() {
     let _machine = machine();
-    let mut project = Project::new(&root(), "stop", LOAD);
-    project.set("SLICE", "2s");
-    project.set("CYCLES", "50");
-    project.set("LAB_REPEAT", "true");
-    start(&project);
-    project.until("a cycle is saved", RUN_PATIENCE, || {
-        (!project.results().is_empty()).then_some(())
-    });
-    let began = Instant::now();
-    project.compose(&["stop"]);
-    let took = began.elapsed();
-    assert!(took < Duration::from_secs(30), "stopping took {took:?}");
-    for state in project.states() {
-        assert_ne!(state.exit_code, 137, "{} had to be killed", state.service);
-        assert!(
-            !state.service.starts_with("server") || state.exit_code == 0,
-            "{state:?}"
-        );
+    let shortened = [("SLICE", "1s"), ("CYCLES", "1")];
+    let project =
+        Project::new(&root(), "defaults", &shortened).with_files(&["docker-compose.yml", IMPATIENT]);
+    start(&project, SERVICES);
+    assert_eq!(lab_ends(&project), 0, "{}", project.compose(&["logs", "lab"]));
+    let (_, result) = project.results().pop().unwrap();
+    assert_eq!(items(&result["skipped"]).len(), 0, "{result:#}");
+    for (scenario, connections) in [("few", 50), ("many", 10_000)] {
+        let runs = runs_of(&result, scenario);
+        assert_eq!(runs.len(), CONTENDERS.len());
+        for run in runs.values() {
+            eprintln!("{scenario} {}: {}", run["contender"], run["verdicts"]);
+            nothing_was_lost(run, connections);
+            assert_eq!(items(&run["cycles"]).len(), 1, "{run:#}");
+        }
     }
-    let results = project.results();
-    assert_eq!(results.len(), 1, "it started anew although it was told to stop");
-    let (folder, result) = &results[0];
-    assert!(folder.join("report.md").is_file());
-    assert!(!items(&result["runs"]).is_empty());
+    // Once more, and not to its end.
+    project.compose(&["start", "lab"]);
+    end_with(&project, "stop", 2);
     project.down();
     assert_eq!(project.leftovers(), "");
 }
@@ -406,6 +402,7 @@ fn stopping_writes_the_report_in_time() {
 #[ignore = "needs Docker"]
 fn bad_input_is_one_clear_line() {
     let _machine = machine();
+    let mut project = Project::new(&root(), "input", &[]);
     for (service, name, value) in [
         ("lab", "CONNECTIONS", "abc"),
         ("lab", "RATE", "-1"),
@@ -417,7 +414,7 @@ fn bad_input_is_one_clear_line() {
         ("server-tokio", "SERVER_CPUS", "99"),
         ("server-go-net", "EPOLLS", "many"),
     ] {
-        let project = Project::new(&root(), "input", &[(name, value)]);
+        project.set(name, value);
         let output = project.try_compose(
             &["run", "--rm", "--no-deps", "-T", service],
             Duration::from_secs(60),
@@ -439,5 +436,6 @@ fn bad_input_is_one_clear_line() {
             "",
             "{service} with {name}={value}"
         );
+        project.unset(name);
     }
 }

@@ -108,6 +108,8 @@ metrics! {
     RUN_INFO = Gauge "echolab_run_info" ["run_id", "scenario", "contender"] "1 while this run goes on.";
     PHASE = Gauge "echolab_phase" ["phase", "scenario", "contender"]
         "1 for the phase that this contender is in now: starting, ramp, calibration, warm-up, slice, idle, profile, drain; else 0.";
+    PROFILE_SHARE = Gauge "echolab_profile_share" ["contender", "category"]
+        "Share of a contender's CPU by category, 0 to 1, where it does not sample itself: from a profile of 2 s under the offered load, just before the measured slices (--profile-hz).";
     RESULT_CPU_MICROS = Gauge "echolab_result_cpu_micros_per_message" ["run_id", "scenario", "contender"]
         "Server CPU per message in microseconds, median over cycles.";
     RESULT_CPU_PERCENT = Gauge "echolab_result_cpu_percent" ["run_id", "scenario", "contender"]

@@ -180,6 +180,11 @@ pub struct Common {
         value_name = "N"
     )]
     pub(super) profile_seconds: u32,
+    /// Let dashboards show what CPU goes into: servers of ours that the lab starts sample themselves so many times for each
+    /// second of CPU time, 1 to 1000, and whoever else serves /debug/pprof/profile is asked for 2 s of it before the
+    /// measured slices; 0 for neither
+    #[arg(long, env, default_value = "0", value_parser = values::profile_hz, value_name = "HZ")]
+    pub(super) profile_hz: u32,
     /// Where the lab's own metrics are served, or `none`
     #[arg(long, env, default_value = "none", value_name = "ADDR|none")]
     pub(super) metrics: String,

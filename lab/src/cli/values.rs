@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use server::engine::{EVENTS_MAX, WORKERS_MAX};
+use telemetry::profile::request::HERTZ;
 
 use crate::scenario::{CONNECTIONS_MAX, MESSAGE_BYTES_MAX};
 
@@ -31,6 +32,10 @@ pub fn cycles(text: &str) -> Result<u32, String> {
 
 pub fn profile_seconds(text: &str) -> Result<u32, String> {
     between(text, 1, PROFILE_SECONDS_MAX).map(|number| number as u32)
+}
+
+pub fn profile_hz(text: &str) -> Result<u32, String> {
+    between(text, 0, (*HERTZ.end()).into()).map(|number| number as u32)
 }
 
 pub fn seed(text: &str) -> Result<u64, String> {

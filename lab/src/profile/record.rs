@@ -97,6 +97,25 @@ pub fn record(profile: &Profile, taken: &Taken<'_>) -> Result<ProfileRecord, Str
     })
 }
 
+/// How a profile's CPU time divides among the categories, 0 to 1 each, in the order of [`Category::ALL`].
+///
+/// # Errors
+/// When nothing can be said: no CPU time in the profile.
+pub fn shares(profile: &Profile) -> Result<Vec<(&'static str, f64)>, String> {
+    if !profile.has_cpu_time() {
+        return Err("its profile does not say how much CPU time was used".to_owned());
+    }
+    let by_category = cpu_nanos_by_category(&profile.without_observers());
+    let total: u64 = by_category.iter().sum();
+    if total == 0 {
+        return Err("its profile holds no sample".to_owned());
+    }
+    let named = Category::ALL.iter().zip(by_category);
+    Ok(named
+        .map(|((_, name), nanos)| (*name, nanos as f64 / total as f64))
+        .collect())
+}
+
 fn scaled(stacks: &str, scale: f64) -> String {
     folded::lines(stacks)
         .map(|(stack, nanos)| format!("{stack} {}\n", (nanos as f64 * scale).round()))

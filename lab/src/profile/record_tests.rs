@@ -262,3 +262,13 @@ fn the_functions_of_a_record_are_bounded_and_say_what_they_leave_out() {
     let least = *record.functions.values().min().unwrap();
     assert_eq!(record.left_out_nanos, least - 1_000_000);
 }
+
+#[test]
+fn shares_add_up_to_one_or_say_why_there_are_none() {
+    let read: &[&str] = &["__libc_recv", "serve"];
+    let found = shares(&profile(&[(read, 3), (&["compute", "serve"], 1)])).unwrap();
+    let of = |wanted: &str| found.iter().find(|(name, _)| *name == wanted).unwrap().1;
+    assert!(near(of("read"), 0.75) && near(of("other"), 0.25), "{found:?}");
+    assert_eq!(found.len(), Category::ALL.len());
+    assert!(shares(&profile(&[])).is_err());
+}

@@ -8,6 +8,7 @@ use client::summary::{Pace, Slice};
 use super::Session;
 use super::child::Interrupted;
 use super::client::{Client, NoAnswer};
+use super::profile;
 use super::record::Record;
 use super::server::{Refusal, Server};
 use crate::contender::{Contender, Origin};
@@ -31,6 +32,8 @@ pub struct Lane {
     server: Server,
     /// What is known of the run so far.
     pub record: Record,
+    /// Whether dashboards need a profile of it to show what its CPU goes into.
+    pub wants_profile: bool,
     /// Bytes that the server had counted before our first connection.
     counted_before: (Option<u64>, Option<u64>),
     /// Whether other lanes put load on the same server.
@@ -73,6 +76,8 @@ pub fn start(
             return skipped(why);
         }
     };
+    let metrics = server.source.metrics.clone();
+    let wants_profile = profile::wanted(session, scenario, &contender.name, metrics.as_deref())?;
     let before = server.source.read();
     let counted = server.source.totals();
     session.enter(scenario, &contender.name, Phase::Ramp);
@@ -101,6 +106,7 @@ pub fn start(
         server,
         record,
         counted_before: (counted.received_bytes, counted.sent_bytes),
+        wants_profile,
         shares_server: matches!(contender.origin, Origin::Running { .. })
             && others.filter(|other| other.origin == contender.origin).count() > 1,
         last: None,

@@ -1,15 +1,17 @@
-//! Profiles: after all measured slices, one slice of its own for each contender, so that sampling costs no figure
-//! anything.
+//! Profiles: before or after all measured slices, one slice of its own for each contender, so that sampling costs no
+//! figure anything.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use client::summary::Pace;
+use telemetry::names;
 use telemetry::profile::pprof::Profile;
 
 use super::child::Interrupted;
 use super::lane::Lane;
 use super::{Session, Stop};
+use crate::measure;
 use crate::metrics::Phase;
 use crate::profile::record::{self, Taken};
 use crate::profile::{fetch, files};
@@ -22,6 +24,9 @@ const LEAD: Duration = Duration::from_millis(250);
 const TAIL: Duration = Duration::from_secs(1);
 /// Seconds of the first try, without load, which shows whether there is anything to ask.
 const TRY_SECONDS: u32 = 1;
+
+/// Seconds of the profile of those who do not sample themselves.
+const SHARES_SECONDS: u32 = 2;
 
 /// What it takes for each contender, for the estimate.
 pub fn planned(seconds: u32) -> Duration {
@@ -77,6 +82,69 @@ pub fn profiles(
         session.save()?;
     }
     Ok(())
+}
+
+/// Whether dashboards want a profile of a contender, because it does not sample itself as our servers do with
+/// `--profile-hz`, and can have it: a first one is taken here, without load. Asked before memory is read and connections
+/// are made, so that what its profiler keeps, like our sampler, is there before and counts as no connection's.
+pub fn wanted(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    contender: &str,
+    metrics: Option<&str>,
+) -> Result<bool, Interrupted> {
+    let (Some(_), Some(metrics)) = (session.config.profile_hz, metrics) else {
+        return Ok(false);
+    };
+    let samples_itself =
+        measure::scrape(metrics).is_ok_and(|text| text.value(names::PROFILE_SECONDS.name, &[]).is_some());
+    if samples_itself {
+        return Ok(false);
+    }
+    let first = ask(metrics, TRY_SECONDS, Duration::ZERO);
+    let answer = await_answer(session, &first, TRY_SECONDS)?.read();
+    if let Err(why) = &answer {
+        cannot_show(session, scenario, contender, why);
+    }
+    Ok(answer.is_ok())
+}
+
+/// Finds out what the CPU of those goes into of whom a profile is [`wanted`], for dashboards to show it beside what our
+/// servers say of themselves. Done before anything is measured, so that no figure holds it.
+pub fn shares(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    lanes: &mut [Lane],
+    pace: Pace,
+) -> Result<(), Stop> {
+    for lane in lanes.iter_mut().filter(|lane| lane.lives() && lane.wants_profile) {
+        let Some(metrics) = lane.metrics().map(str::to_owned) else {
+            continue;
+        };
+        let name = lane.record.contender.clone();
+        session.enter(scenario, &name, Phase::Profile);
+        let answer = ask(&metrics, SHARES_SECONDS, LEAD);
+        let load = LEAD + Duration::from_secs(SHARES_SECONDS.into()) + TAIL;
+        lane.rehearse(session, pace, load)?;
+        if !lane.lives() {
+            session.metrics.leave(&name);
+            continue;
+        }
+        let answer = await_answer(session, &answer, SHARES_SECONDS)?.read();
+        match answer.and_then(|(_, profile)| record::shares(&profile)) {
+            Ok(shares) => session.metrics.divide(&name, shares),
+            Err(why) => cannot_show(session, scenario, &name, &why),
+        }
+        session.metrics.enter(&name, Phase::Idle);
+    }
+    Ok(())
+}
+
+fn cannot_show(session: &mut Session<'_>, scenario: &Scenario, contender: &str, why: &str) {
+    session.progress.say(&format!(
+        "{}: dashboards cannot show what the CPU of {contender} goes into: {why}",
+        scenario.name
+    ));
 }
 
 /// One contender's profile, or why there is none.

@@ -121,6 +121,7 @@ fn engine_flags(engine: &str, contender: &Contender, config: &Config) -> Vec<Str
             "--events",
             of_epoll(config.epoll.events.map(|events| events.to_string())),
         ),
+        ("--profile-hz", config.profile_hz.map(|hertz| hertz.to_string())),
     ];
     flags
         .into_iter()

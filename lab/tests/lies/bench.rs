@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use lab::measure::Exposition;
 use lab::result::{LabResult, Run};
 
 use crate::server;
@@ -152,20 +153,27 @@ impl Lab {
 
     /// Waits until a contender is in this phase, as the lab's metrics say (`--metrics 127.0.0.1:0`).
     pub fn wait_for_phase(&mut self, contender: &str, phase: &str) {
+        let labels = [("contender", contender), ("phase", phase)];
+        self.wait_for_metrics(&format!("{contender} in {phase}"), |metrics| {
+            metrics.value("echolab_phase", &labels) == Some(1.0)
+        });
+    }
+
+    /// Waits until the lab's metrics show something (`--metrics 127.0.0.1:0`); returns them.
+    pub fn wait_for_metrics(&mut self, what: &str, seen: impl Fn(&Exposition) -> bool) -> Exposition {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let said = self.said();
             let url = said.lines().find_map(|line| line.strip_prefix("metrics: "));
-            let labels = [("contender", contender), ("phase", phase)];
-            if let Some(Ok(exposition)) = url.map(lab::measure::scrape)
-                && exposition.value("echolab_phase", &labels) == Some(1.0)
+            if let Some(Ok(metrics)) = url.map(lab::measure::scrape)
+                && seen(&metrics)
             {
-                return;
+                return metrics;
             }
             let ended = self.process.try_wait().unwrap();
             assert!(
                 ended.is_none() && Instant::now() < deadline,
-                "{contender} never came to {phase}:\n{said}"
+                "{what} never came:\n{said}"
             );
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -17,10 +17,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bench::{Bench, run_of, wait_until_gone};
+use lab::measure::Exposition;
 use lab::profile::change;
 use lab::result::{LabResult, ProfileRecord};
 use lab::verdict::Verdict;
 use libtest_mimic::{Arguments, Trial};
+use telemetry::profile::category::Category;
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
@@ -29,7 +31,7 @@ fn main() {
     }
     // The lab looks for the Go contender's sources from here.
     std::env::set_current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).unwrap();
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 7] = [
         (
             "a_planted_function_is_found_and_nothing_else",
             a_planted_function_is_found_and_nothing_else,
@@ -49,6 +51,10 @@ fn main() {
         (
             "ctrl_c_between_profiles_leaves_no_dead_link",
             ctrl_c_between_profiles_leaves_no_dead_link,
+        ),
+        (
+            "dashboards_learn_what_the_cpu_of_others_goes_into",
+            dashboards_learn_what_the_cpu_of_others_goes_into,
         ),
         (
             "go_is_profiled_and_its_allocations_are_counted",
@@ -349,6 +355,45 @@ fn ctrl_c_between_profiles_leaves_no_dead_link() {
     for link in links {
         assert!(folder.join(link).is_file(), "{link} leads nowhere");
     }
+}
+
+/// Who samples itself is not asked, who serves a profile is, and who does neither takes part all the same.
+fn dashboards_learn_what_the_cpu_of_others_goes_into() {
+    let bench = Bench::new();
+    let contenders = ["honest", "garbage"].map(|kind| contender(&bench, kind, kind));
+    let flags = [
+        "--contenders",
+        "epoll,own",
+        "--profile-hz",
+        "100",
+        "--metrics",
+        "127.0.0.1:0",
+        "--slice",
+        "150ms",
+        "--cycles",
+        "100000",
+    ];
+    let mut lab = bench.start(4, 1_000, &flags, &contenders);
+    lab.wait_for_cycles("garbage", 1);
+    let share_of = |metrics: &Exposition, contender: &str, category: &str| {
+        let labels = [("contender", contender), ("category", category)];
+        metrics.value("echolab_profile_share", &labels)
+    };
+    let metrics = lab.wait_for_metrics("the shares of honest", |metrics| {
+        share_of(metrics, "honest", "read").is_some()
+    });
+    let shares: Vec<f64> = Category::ALL
+        .iter()
+        .map(|(_, name)| share_of(&metrics, "honest", name).unwrap())
+        .collect();
+    assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-6, "{shares:?}");
+    for other in ["epoll", "garbage"] {
+        assert_eq!(share_of(&metrics, other, "read"), None, "{other}");
+    }
+    sys::child::terminate(lab.pid()).unwrap();
+    let (result, code) = lab.finish();
+    assert_eq!(code, 130);
+    assert!(result.profiles.is_empty());
 }
 
 fn go_is_profiled_and_its_allocations_are_counted() {

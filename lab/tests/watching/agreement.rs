@@ -1,21 +1,26 @@
-//! Whether a Prometheus shows what was measured: every query of every dashboard has an answer, and figures are those of
-//! result.json.
+//! Whether dashboards are answered: every query of every panel and annotation brings a number, for each contender.
 
-use super::board::{self, text};
-use super::prometheus::Prometheus;
-use serde_json::Value;
+use super::board::{self, Board, Query, text};
+use super::prometheus::{Filled, Prometheus, choose};
+use super::promql::selectors;
+use std::collections::BTreeSet;
 use std::path::Path;
 
-/// The server's count of messages and the client's may differ by this share.
-const MESSAGES_SHARE: f64 = 0.02;
-/// CPU per message as the rules make it of scraped counters, and as the lab measured it.
-const CPU_SHARE: f64 = 0.05;
-/// What the lab exposes is what it wrote.
-const TOLD_SHARE: f64 = 0.001;
 /// Fewer queries were found than the dashboards have for certain: then the search is broken.
 const QUERIES_MIN: usize = 80;
+/// What our own servers alone expose.
+const OURS: &[&str] = &[
+    "echolab_alloc",
+    "echolab_partial_writes_total",
+    "echolab_profile_samples",
+    "echolab_profile_seconds",
+];
+/// What the lab says of those who do not sample themselves.
+const SHARES: &[&str] = &["echolab_profile_share"];
+/// Panels that ask nothing.
+const SILENT_PANELS: &[&str] = &["row", "text"];
 
-/// The queries of panels and annotations that bring no number; those of `may_be_empty` are asked, but need not.
+/// The queries of panels and annotations that bring no number for someone; those of `may_be_empty` are asked, but need not.
 ///
 /// # Panics
 /// When Prometheus does not take one.
@@ -24,17 +29,16 @@ pub fn unanswered(prometheus: &Prometheus, root: &Path, may_be_empty: &[&str]) -
     let mut asked = 0;
     for board in board::all(root) {
         let variables = prometheus.variables(&board);
+        unanswered.extend(panels_without_query(&board));
         for query in board.panel_queries().iter().chain(&board.annotation_queries()) {
             asked += 1;
-            let series = prometheus
-                .ask(query, &variables)
-                .unwrap_or_else(|error| panic!("{}: {error}: {}", query.place, query.expression));
-            let mut values = series.iter().flat_map(|series| &series.values);
+            let missing = missing(prometheus, query, &variables);
             let excused = may_be_empty
                 .iter()
                 .any(|title| query.place.ends_with(&format!(": {title}")));
-            if !excused && !values.any(|value| value.is_finite()) {
-                unanswered.push(format!("{}: no data: {}", query.place, query.expression));
+            if !excused && !missing.is_empty() {
+                let who = missing.into_iter().collect::<Vec<_>>().join(", ");
+                unanswered.push(format!("{}: no data of {who}: {}", query.place, query.expression));
             }
         }
     }
@@ -42,75 +46,71 @@ pub fn unanswered(prometheus: &Prometheus, root: &Path, may_be_empty: &[&str]) -
     unanswered
 }
 
-/// What Prometheus says of a run against what the lab wrote of it.
-///
-/// # Errors
-/// Which two figures differ, and by how much.
-pub fn agree(prometheus: &Prometheus, run_id: &str, run: &Value) -> Result<(), String> {
-    let contender = text(&run["contender"]);
-    let labels = format!("run_id=\"{run_id}\", contender=\"{contender}\"");
-    let one = |expression: &str| -> f64 {
-        let found = prometheus.moment(expression).unwrap();
-        assert_eq!(found.len(), 1, "{expression}: {found:?}");
-        found[0].values[0]
+fn panels_without_query(board: &Board) -> Vec<String> {
+    let panels = board.panels().into_iter();
+    let queries = board.panel_queries();
+    panels
+        .filter(|panel| !SILENT_PANELS.contains(&text(&panel["type"])))
+        .map(|panel| board.place(panel))
+        .filter(|place| {
+            !queries
+                .iter()
+                .any(|query| query.place == *place && !query.expression.is_empty())
+        })
+        .map(|place| format!("{place}: it asks nothing"))
+        .collect()
+}
+
+/// Of whom the query should bring a number and does not. Where the answer does not say of whom it is, each contender is
+/// asked for alone.
+fn missing(prometheus: &Prometheus, query: &Query, variables: &[Filled]) -> BTreeSet<String> {
+    let ask = |variables: &[Filled]| {
+        let mut answer = prometheus
+            .ask(query, variables)
+            .unwrap_or_else(|error| panic!("{}: {error}: {}", query.place, query.expression));
+        answer.retain(|series| series.has_number());
+        answer
     };
-    let figure = |name: &str| {
-        let value = name.split('.').fold(run, |value, part| &value[part]);
-        value
-            .as_f64()
-            .unwrap_or_else(|| panic!("{name} is missing in {run:#}"))
-    };
-    // The server's own count and the client's, over the same seconds of the slices.
-    let of_slices = |metric: &str| {
-        one(&format!(
-            "avg_over_time((run:echolab_slice:steady{{{labels}}} * on (contender) group_left () {metric})[10m:1s])"
-        ))
-    };
-    let told = |metric: &str| one(&format!("last_over_time({metric}{{{labels}}}[10m])"));
-    let echoed = of_slices("contender:echolab_messages:rate5s");
-    let replied = figure("replies_per_second");
-    let cpu = figure("server.cpu_micros_per_message");
-    let pairs = [
-        (
-            "messages/s of server and client",
-            echoed,
-            of_slices("contender:echolab_client_replies:rate5s"),
-            MESSAGES_SHARE,
-        ),
-        (
-            "messages/s, live and in result.json",
-            echoed,
-            replied,
-            MESSAGES_SHARE,
-        ),
-        (
-            "messages/s, as the lab exposes and writes it",
-            told("echolab_result_messages_per_second"),
-            replied,
-            TOLD_SHARE,
-        ),
-        (
-            "CPU per message, as the lab exposes and writes it",
-            told("echolab_result_cpu_micros_per_message"),
-            cpu,
-            TOLD_SHARE,
-        ),
-        (
-            "CPU per message, live and in result.json",
-            told("run:cpu_micros_per_message:avg10m"),
-            cpu,
-            CPU_SHARE,
-        ),
-    ];
-    let apart = pairs
-        .iter()
-        .inspect(|(what, a, b, _)| eprintln!("{contender}: {what}: {a:.3} and {b:.3}"))
-        .filter(|(_, a, b, share)| (a - b).abs() > share * b.abs())
-        .map(|(what, a, b, share)| format!("{what}: {a} and {b} differ by over {share}"));
-    let apart: Vec<String> = apart.collect();
-    if apart.is_empty() {
-        Ok(())
-    } else {
-        Err(apart.join("; "))
+    let answer = ask(variables);
+    if answer.is_empty() {
+        return ["anyone".to_owned()].into();
     }
+    let contenders = variables.iter().find(|variable| variable.name == "contender");
+    let contenders = &contenders
+        .unwrap_or_else(|| panic!("{}: its dashboard has no variable contender", query.place))
+        .choices;
+    let named = answer.iter().all(|series| !series.label("contender").is_empty());
+    who_should_answer(&query.expression, contenders)
+        .into_iter()
+        .filter(|contender| {
+            if named {
+                !answer.iter().any(|series| series.label("contender") == contender)
+            } else {
+                ask(&choose(variables, "contender", contender)).is_empty()
+            }
+        })
+        .collect()
+}
+
+/// Not everyone has everything: Go's memory is Go's, the allocator and the sampler are those of our own servers, Go's
+/// library writes what is left over without telling, and ratios are of those alone whose verdict is `ok`, and not of the
+/// baseline.
+fn who_should_answer(expression: &str, contenders: &BTreeSet<String>) -> BTreeSet<String> {
+    let names: Vec<String> = selectors(expression).into_iter().map(|one| one.name).collect();
+    let asks_for = |beginnings: &[&str]| {
+        names
+            .iter()
+            .any(|name| beginnings.iter().any(|beginning| name.starts_with(beginning)))
+    };
+    let ours_alone = asks_for(OURS);
+    let go_alone = asks_for(&["go_"]) || asks_for(SHARES);
+    let ratios = asks_for(&["echolab_result_ratio"]);
+    let everyone = contenders.iter().cloned();
+    everyone
+        .filter(|contender| {
+            let go = contender.starts_with("go-");
+            let lacks = (ours_alone && go) || (go_alone && !go);
+            !ratios && !lacks
+        })
+        .collect()
 }

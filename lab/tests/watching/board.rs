@@ -89,6 +89,20 @@ impl Board {
         queries
     }
 
+    /// What one target of the panel of this title asks.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn target(&self, title: &str, index: usize) -> Query {
+        let place = format!("{}: {title}", self.file);
+        let queries = self.panel_queries();
+        let mut queries = queries.iter().filter(|query| query.place == place);
+        let query = queries.nth(index);
+        query
+            .unwrap_or_else(|| panic!("{place} has no target {index}"))
+            .clone()
+    }
+
     /// What annotations ask.
     pub fn annotation_queries(&self) -> Vec<Query> {
         let annotations = self.annotations().into_iter();

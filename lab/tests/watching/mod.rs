@@ -5,9 +5,11 @@
 
 pub mod agreement;
 pub mod board;
+pub mod figures;
 pub mod lint;
 pub mod project;
 pub mod prometheus;
 pub mod promql;
 pub mod rules;
 pub mod schema;
+pub mod stack;

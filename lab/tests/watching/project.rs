@@ -25,6 +25,8 @@ pub const IMAGES: &[(&str, &str)] = &[
 pub struct Project {
     name: String,
     root: PathBuf,
+    /// Compose files; the default one when there are none.
+    files: Vec<&'static str>,
     environment: Vec<(String, String)>,
     results: tempfile::TempDir,
     /// Where its Prometheus is published.
@@ -60,6 +62,7 @@ impl Project {
         let mut project = Project {
             name: format!("echolab-test-{name}-{}", std::process::id()),
             root: root.to_owned(),
+            files: Vec::new(),
             environment: Vec::new(),
             prometheus_port: 0,
             results,
@@ -93,17 +96,33 @@ impl Project {
         project
     }
 
+    /// As if these files were given with `-f`, one on top of the other.
+    pub fn with_files(mut self, files: &[&'static str]) -> Project {
+        self.files = files.to_vec();
+        self
+    }
+
     /// Replaces a line of .env for the commands that follow.
     pub fn set(&mut self, name: &str, value: &str) {
         self.environment.retain(|(known, _)| known != name);
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Lets the line of .env count again.
+    pub fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
     /// Runs `docker compose` with these arguments; what it says is returned, whatever its exit code.
     pub fn try_compose(&self, arguments: &[&str], patience: Duration) -> Output {
         let mut command = Command::new("docker");
+        // What the shell has of these is not the test's: .env counts, and what is set here.
+        for name in settings(&self.root) {
+            command.env_remove(name);
+        }
         command
-            .args(["compose", "-p", &self.name, "--profile", "tools"])
+            .args(["compose", "-p", &self.name])
+            .args(self.files.iter().flat_map(|file| ["-f", file]))
             .args(arguments)
             .current_dir(&self.root)
             .envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -158,6 +177,30 @@ impl Project {
         all[0].clone()
     }
 
+    /// The containers that have ended since (seconds since 1970): the service, and its exit code.
+    pub fn deaths(&self, since: f64) -> Vec<(String, String)> {
+        let mut command = Command::new("docker");
+        command
+            .args(["events", "--format", "{{json .Actor.Attributes}}"])
+            .args(["--since", &format!("{since:.3}")])
+            .args(["--until", &format!("{:.3}", super::prometheus::now())])
+            .args(["--filter", "event=die", "--filter", &self.label()]);
+        let output = run_within(command, COMMAND_PATIENCE);
+        assert!(output.status.success(), "{}", said(&output));
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        told.lines()
+            .map(|line| {
+                let attributes: Value = serde_json::from_str(line).unwrap();
+                let attribute = |name: &str| attributes[name].as_str().unwrap_or_default().to_owned();
+                (attribute("com.docker.compose.service"), attribute("exitCode"))
+            })
+            .collect()
+    }
+
+    fn label(&self) -> String {
+        format!("label=com.docker.compose.project={}", self.name)
+    }
+
     /// Waits until `done` brings something.
     pub fn until<T>(&self, what: &str, patience: Duration, mut done: impl FnMut() -> Option<T>) -> T {
         let deadline = Instant::now() + patience;
@@ -206,7 +249,7 @@ impl Project {
 
     /// Containers, networks and volumes that still bear this project's name.
     pub fn leftovers(&self) -> String {
-        let label = format!("label=com.docker.compose.project={}", self.name);
+        let label = self.label();
         let mut left = String::new();
         for kind in ["container", "network", "volume"] {
             let mut command = Command::new("docker");
@@ -216,6 +259,20 @@ impl Project {
         }
         left
     }
+}
+
+/// The names of .env, those included that are not set.
+fn settings(root: &Path) -> Vec<String> {
+    let text = fs::read_to_string(root.join(".env")).unwrap();
+    let name = |line: &str| {
+        line.trim_start_matches('#')
+            .split_once('=')
+            .map(|(name, _)| name.to_owned())
+    };
+    let names = text.lines().filter_map(name);
+    names
+        .filter(|name| name.chars().all(|one| one.is_ascii_uppercase() || one == '_'))
+        .collect()
 }
 
 impl Drop for Project {

@@ -23,6 +23,26 @@ pub struct Series {
     pub values: Vec<f64>,
 }
 
+/// A dashboard's variable.
+#[derive(Debug, Clone)]
+pub struct Filled {
+    /// Its name.
+    pub name: String,
+    /// What stands in queries for it.
+    pub value: String,
+    /// What a user could choose.
+    pub choices: BTreeSet<String>,
+}
+
+/// One of the choices instead of all.
+pub fn choose(variables: &[Filled], name: &str, choice: &str) -> Vec<Filled> {
+    let mut chosen = variables.to_vec();
+    for variable in chosen.iter_mut().filter(|variable| variable.name == name) {
+        choice.clone_into(&mut variable.value);
+    }
+    chosen
+}
+
 /// Now, in seconds since 1970.
 pub fn now() -> f64 {
     SystemTime::now()
@@ -109,8 +129,8 @@ impl Prometheus {
     }
 
     /// A dashboard's variables as Grafana fills them in when all is chosen: each as a regular expression.
-    pub fn variables(&self, board: &Board) -> Vec<(String, String)> {
-        let mut filled: Vec<(String, String)> = Vec::new();
+    pub fn variables(&self, board: &Board) -> Vec<Filled> {
+        let mut filled: Vec<Filled> = Vec::new();
         for variable in board
             .variables()
             .iter()
@@ -125,19 +145,28 @@ impl Prometheus {
                 .unwrap();
             let values = self.label_values(&fill(selector, &filled, self.end - self.start), label);
             assert!(!values.is_empty(), "{}: variable {name} has no value", board.file);
-            let every = values.into_iter().collect::<Vec<_>>().join("|");
+            let every = values.iter().cloned().collect::<Vec<_>>().join("|");
             let value = variable["allValue"].as_str().map_or(every, str::to_owned);
-            filled.push((name, value));
+            filled.push(Filled {
+                name,
+                value,
+                choices: values,
+            });
         }
         filled
+    }
+
+    /// A query with its variables filled in.
+    pub fn filled(&self, query: &Query, variables: &[Filled]) -> String {
+        fill(&query.expression, variables, self.end - self.start)
     }
 
     /// Asks what a panel or an annotation asks.
     ///
     /// # Errors
     /// What Prometheus says of the expression.
-    pub fn ask(&self, query: &Query, variables: &[(String, String)]) -> Result<Vec<Series>, String> {
-        let expression = fill(&query.expression, variables, self.end - self.start);
+    pub fn ask(&self, query: &Query, variables: &[Filled]) -> Result<Vec<Series>, String> {
+        let expression = self.filled(query, variables);
         if query.instant {
             self.moment(&expression)
         } else {
@@ -147,11 +176,11 @@ impl Prometheus {
 }
 
 /// Puts values in for variables, Grafana's own included.
-pub fn fill(expression: &str, variables: &[(String, String)], range_seconds: f64) -> String {
+fn fill(expression: &str, variables: &[Filled], range_seconds: f64) -> String {
     let mut filled = expression
         .replace("$__rate_interval", "4s")
         .replace("$__range", &format!("{range_seconds:.0}s"));
-    for (name, value) in variables {
+    for Filled { name, value, .. } in variables {
         filled = filled.replace(&format!("${name}"), value);
     }
     assert!(!filled.contains('$'), "a variable is left in {filled}");
@@ -178,6 +207,11 @@ fn series(data: &Value) -> Vec<Series> {
 }
 
 impl Series {
+    /// Whether it brings a number.
+    pub fn has_number(&self) -> bool {
+        self.values.iter().any(|value| value.is_finite())
+    }
+
     /// A label; empty without it.
     pub fn label(&self, name: &str) -> &str {
         self.labels.get(name).map(String::as_str).unwrap_or_default()
