@@ -195,7 +195,16 @@ fn every_rule_can_complain() {
     };
     let mut wide = panel("x");
     wide["gridPos"]["x"] = 20.into();
-    let broken: [&[Value]; 13] = [
+    let mut ranges = panel("x");
+    ranges["type"] = "state-timeline".into();
+    ranges["fieldConfig"] = serde_json::json!({ "defaults": { "color": { "mode": "thresholds" } } });
+    let mut pairs = panel("x");
+    pairs["transformations"] =
+        serde_json::json!([{ "id": "joinByField", "options": { "mode": "outerTabular" } }]);
+    pairs["targets"] = serde_json::json!([{}, {}, {}]);
+    let mut grey = panel("x");
+    grey["targets"][0]["legendFormat"] = "{{contender}}".into();
+    let broken: [&[Value]; 16] = [
         &[panel("x")],
         &[panel("x"), panel("x")],
         &[wide],
@@ -209,6 +218,9 @@ fn every_rule_can_complain() {
         &[panel("x{job=\"server\"}")],
         &[],
         &[],
+        &[ranges],
+        &[pairs],
+        &[grey],
     ];
     assert_eq!(broken.len(), RULES.len());
     for ((name, rule), panels) in RULES.iter().zip(broken) {

@@ -29,6 +29,15 @@ const TOTALS: &[&str] = &["Messages in all", "CPU time in all", "Accepts in all"
 /// The variables that every dashboard has.
 const VARIABLES: &[&str] = &["datasource", "job", "contender", "instance", "run"];
 
+/// The colour of each contender, the same wherever it is drawn. Others have one by their name.
+const COLOURS: &[(&str, &str)] = &[
+    ("epoll", "blue"),
+    ("tokio", "orange"),
+    ("threads", "green"),
+    ("go-net", "purple"),
+    ("uring", "red"),
+];
+
 /// From a dashboard to complaints.
 pub type Rule = fn(&Board) -> Vec<String>;
 
@@ -56,6 +65,9 @@ pub const RULES: &[(&str, Rule)] = &[
     ),
     ("the variables are there and refresh", has_variables),
     ("runs are marked by annotations", marks_runs),
+    ("timelines say the words of their mappings", says_words),
+    ("tables have one row for each contender", merges_tables),
+    ("a contender has one colour", colours_contenders),
 ];
 
 /// The panels that show data: not rows, not text.
@@ -303,9 +315,63 @@ fn marks_runs(board: &Board) -> Vec<String> {
             && query.expression.contains("phase=\"slice\"")
             && query.expression.contains("$run")
     });
-    if marked {
-        vec![]
-    } else {
-        vec![format!("{}: slices are not marked", board.file)]
+    let mut complaints = Vec::new();
+    if !marked {
+        complaints.push(format!("{}: slices are not marked", board.file));
     }
+    // Two dashed lines for each slice of each contender: after a few minutes nothing else is seen.
+    let annotations = board.annotations();
+    let drawn = annotations
+        .iter()
+        .any(|annotation| annotation["name"] == "Slices" && annotation["enable"] != false);
+    if drawn {
+        complaints.push(format!(
+            "{}: marks of slices hide the curves until switched off",
+            board.file
+        ));
+    }
+    complaints
+}
+
+/// Where equal values are merged, Grafana takes the ranges of thresholds for values, and forgets the mappings.
+fn says_words(board: &Board) -> Vec<String> {
+    of_panels(board, |panel| {
+        let ranges = panel["type"] == "state-timeline"
+            && panel["options"]["mergeValues"] != false
+            && panel["fieldConfig"]["defaults"]["color"]["mode"] == "thresholds";
+        ranges.then(|| "it shows ranges of thresholds instead of words".to_owned())
+    })
+}
+
+/// The tabular join has a row for each pair of queries that share a contender; `merge` has one for each contender.
+fn merges_tables(board: &Board) -> Vec<String> {
+    of_panels(board, |panel| {
+        let pairs = items(&panel["transformations"])
+            .iter()
+            .any(|step| step["id"] == "joinByField" && step["options"]["mode"] == "outerTabular");
+        (pairs && items(&panel["targets"]).len() > 2).then(|| "a row for each pair of queries".to_owned())
+    })
+}
+
+fn colours_contenders(board: &Board) -> Vec<String> {
+    of_panels(board, |panel| {
+        let of_contenders = items(&panel["targets"])
+            .iter()
+            .all(|target| target["legendFormat"] == "{{contender}}");
+        if !of_contenders || ["table", "state-timeline"].contains(&text(&panel["type"])) {
+            return None;
+        }
+        let overrides = items(&panel["fieldConfig"]["overrides"]);
+        let other = COLOURS.iter().find(|(contender, colour)| {
+            let pattern = format!("/(^|: ){contender}(:|$)/");
+            let own = overrides
+                .iter()
+                .find(|change| change["matcher"]["options"] == *pattern);
+            let properties = own.map_or(&[][..], |change| items(&change["properties"]));
+            !properties
+                .iter()
+                .any(|property| property["id"] == "color" && property["value"]["fixedColor"] == *colour)
+        });
+        other.map(|(contender, colour)| format!("{contender} is not {colour}"))
+    })
 }
