@@ -73,43 +73,46 @@ fn a_profile_under_load_shows_reading_and_writing() {
         let server = Server::start(engine, &[]);
         let load = Load::start(server.echo, 8);
         load.await_messages(2000);
-        let profile = judgeable(engine, &server);
-        let stacks = folded(&profile, Threads::Apart);
-
-        let (samples, implied) = samples_and_implied(&profile);
-        assert!(samples >= 0.6 * implied, "{engine}: {:?}", profile.comments());
-        let nanos = cpu_nanos_by_category(&profile);
-        let share = |category| nanos[category as usize] as f64 / nanos.iter().sum::<u64>() as f64;
-        let expected = match engine {
-            // The kernel reads and writes within the wait.
-            "uring" => share(Category::Wait),
-            _ => share(Category::Read).min(share(Category::Write)),
-        };
-        assert!(expected > 0.02, "{engine}: {nanos:?}\n{stacks}");
-        let worker = match engine {
-            "threads" => "connection",
-            _ => engine,
-        };
-        let of_workers = stacks.lines().filter(|line| line.starts_with(worker)).count();
-        assert!(
-            of_workers > 0,
-            "{engine}: no thread is called {worker}…\n{stacks}"
-        );
-        let cut_off = stacks.lines().filter(|line| line.contains("[cut off]")).count();
-        assert!(
-            cut_off * 4 < stacks.lines().count(),
-            "{engine}: {cut_off} stacks are cut off\n{stacks}"
-        );
         // A profile of little CPU time may lack the rarest of the calls by chance: then the next one shows it.
-        let mut next = Some(profile);
         server.poll_until(|| {
-            let profile = next.take().unwrap_or_else(|| judgeable(engine, &server));
-            let read = read_with_go(engine, &profile);
-            read.inspect_err(|why| eprintln!("{engine}: {why}")).ok()
+            let profile = judgeable(engine, &server);
+            let found = shows_its_work(engine, &profile).and_then(|()| read_with_go(engine, &profile));
+            found.inspect_err(|why| eprintln!("{engine}: {why}")).ok()
         });
         load.finish();
         server.stop();
     }
+}
+
+/// Says what is wrong with a profile of an engine under load.
+fn shows_its_work(engine: &str, profile: &Profile) -> Result<(), String> {
+    let stacks = folded(profile, Threads::Apart);
+    let (samples, implied) = samples_and_implied(profile);
+    if samples < 0.6 * implied {
+        return Err(format!("samples are missing: {:?}", profile.comments()));
+    }
+    let nanos = cpu_nanos_by_category(profile);
+    let share = |category| nanos[category as usize] as f64 / nanos.iter().sum::<u64>() as f64;
+    let expected = match engine {
+        // The kernel reads and writes within the wait.
+        "uring" => share(Category::Wait),
+        _ => share(Category::Read).min(share(Category::Write)),
+    };
+    if expected <= 0.02 {
+        return Err(format!("the calls are missing: {nanos:?}\n{stacks}"));
+    }
+    let worker = match engine {
+        "threads" => "connection",
+        _ => engine,
+    };
+    if !stacks.lines().any(|line| line.starts_with(worker)) {
+        return Err(format!("no thread is called {worker}…\n{stacks}"));
+    }
+    let cut_off = stacks.lines().filter(|line| line.contains("[cut off]")).count();
+    if cut_off * 4 >= stacks.lines().count() {
+        return Err(format!("{cut_off} stacks are cut off\n{stacks}"));
+    }
+    Ok(())
 }
 
 /// What an echo server is about: the calls in which the kernel reads, writes and waits.
