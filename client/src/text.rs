@@ -157,7 +157,7 @@ fn warnings(summary: &Summary, complaint: Option<&str>) -> Vec<String> {
     }
     if let Some(share) = window.waited_share.filter(|&share| share > WAITED_SHARE) {
         warnings.push(format!(
-            "the client waited for a CPU {:.0} % of the time, because other programs had it; give it CPUs of its own",
+            "the client waited for a CPU {:.0} % of the time, because others had it; give it CPUs of its own, and no more --threads than those",
             share * 100.0
         ));
     }

@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::comparison;
-use crate::config::Config;
+use crate::config::{Config, CpuPlan};
 use crate::contender::Contender;
 use crate::metrics::{LabMetrics, Phase};
 use crate::progress::Progress;
@@ -104,6 +104,7 @@ impl Session<'_> {
             let pace = calibration::warm_up(self, scenario, &mut lanes, pace)?;
             profile::shares(self, scenario, &mut lanes, pace)?;
             for lane in &mut lanes {
+                lane.record.client_apart = matches!(self.config.cpus, CpuPlan::Disjoint { .. });
                 lane.record.open_loop = matches!(pace, ::client::summary::Pace::Open { .. });
                 if let ::client::summary::Pace::Open { rate_per_second, .. } = pace {
                     lane.record.offered_per_second = Some(rate_per_second);

@@ -18,7 +18,7 @@ pub const ON_THEIR_WAY_SHARE_MAX: f64 = 0.05;
 pub const BUSY_SHARE_MAX: f64 = 0.90;
 /// Open loop: the 99th percentile of how late the client itself sends.
 pub const SEND_LAG_MICROS_MAX: f64 = 1_000.0;
-/// Open loop: the client may be without a CPU for this share of the time that it wants one.
+/// Open loop: the client may be ready to run and without a CPU for this share of a slice.
 pub const WAITED_SHARE_MAX: f64 = 0.25;
 /// Closed loop: this share of the connections may wait for a client that sends late.
 pub const LATE_SHARE_MAX: f64 = 0.05;
@@ -128,6 +128,8 @@ pub struct CycleEvidence {
 pub struct Evidence {
     /// Whether requests fell due at a fixed rate; else the loop was closed.
     pub open_loop: bool,
+    /// Whether the client has CPUs that no server may use: else it waits for them by design.
+    pub client_apart: bool,
     /// Connections asked for.
     pub connections: u64,
     /// Whether calibration asked for replies and got none.
@@ -271,7 +273,9 @@ fn rate_missed(evidence: &Evidence) -> Option<String> {
     };
     // The server is to blame only when the client kept its times.
     let why = match client_bound(evidence) {
-        Some(_) => "because the client sent too late: CPU and latency are not those of the offered load.",
+        Some(_) => {
+            "because of the client (see client-bound): CPU and latency are not those of the offered load."
+        }
         None => {
             "so CPU and latency are those of an overloaded server. Offer less (--rate), or give the servers more CPUs."
         }
@@ -299,7 +303,7 @@ fn client_bound(evidence: &Evidence) -> Option<String> {
         ));
     }
     // What it sends late because a reply lay unread is no send lag: to the client that reply was still under way.
-    if evidence.open_loop && waited > WAITED_SHARE_MAX {
+    if evidence.open_loop && evidence.client_apart && waited > WAITED_SHARE_MAX {
         let percent = waited * 100.0;
         return Some(format!(
             "the client waited for a CPU {percent:.0} % of the time, because other programs had it, {remedy}"

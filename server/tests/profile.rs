@@ -91,6 +91,19 @@ fn shows_its_work(engine: &str, profile: &Profile) -> Result<(), String> {
     if samples < 0.6 * implied {
         return Err(format!("samples are missing: {:?}", profile.comments()));
     }
+    let worker = match engine {
+        "threads" => "connection",
+        _ => engine,
+    };
+    assert!(
+        stacks.lines().any(|line| line.starts_with(worker)),
+        "{engine}: no thread is called {worker}…\n{stacks}"
+    );
+    let cut_off = stacks.lines().filter(|line| line.contains("[cut off]")).count();
+    assert!(
+        cut_off * 4 < stacks.lines().count(),
+        "{engine}: {cut_off} stacks are cut off\n{stacks}"
+    );
     let nanos = cpu_nanos_by_category(profile);
     let share = |category| nanos[category as usize] as f64 / nanos.iter().sum::<u64>() as f64;
     let expected = match engine {
@@ -100,17 +113,6 @@ fn shows_its_work(engine: &str, profile: &Profile) -> Result<(), String> {
     };
     if expected <= 0.02 {
         return Err(format!("the calls are missing: {nanos:?}\n{stacks}"));
-    }
-    let worker = match engine {
-        "threads" => "connection",
-        _ => engine,
-    };
-    if !stacks.lines().any(|line| line.starts_with(worker)) {
-        return Err(format!("no thread is called {worker}…\n{stacks}"));
-    }
-    let cut_off = stacks.lines().filter(|line| line.contains("[cut off]")).count();
-    if cut_off * 4 >= stacks.lines().count() {
-        return Err(format!("{cut_off} stacks are cut off\n{stacks}"));
     }
     Ok(())
 }

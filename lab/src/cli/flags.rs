@@ -129,7 +129,8 @@ pub struct Common {
     /// Slices of each contender; fewer than 6 have no interval [default: the scenario's, 40]
     #[arg(long, env, value_parser = values::cycles, value_name = "N")]
     pub(super) cycles: Option<u32>,
-    /// Arrivals in open loops: smooth, poisson, or 'burst 1ms' [default: the scenario's]
+    /// Arrivals in open loops: smooth, poisson, or 'burst 1ms'; smooth and bursts drift to and fro by one gap, so that
+    /// kernel ticks meet every point of the work [default: the scenario's]
     #[arg(long, env, value_name = "ARRIVALS")]
     pub(super) arrivals: Option<Arrivals>,
     /// Think time in closed loops [default: the scenario's]
@@ -149,10 +150,10 @@ pub struct Common {
     /// counts as 1; repeatable
     #[arg(long, env, value_delimiter = ';', value_name = "RULE")]
     pub(super) fail_if: Vec<Rule>,
-    /// CPUs of the servers, such as 0-3,6 [default: the first half of the physical cores]
+    /// CPUs of the servers, such as 0-3,6 [default: the first half of the physical cores, or what --client-cpus leaves]
     #[arg(long, env, value_name = "LIST")]
     pub(super) server_cpus: Option<CpuSet>,
-    /// CPUs of the clients [default: those of the last half]
+    /// CPUs of the clients [default: the last half of the physical cores, or what --server-cpus leaves]
     #[arg(long, env, value_name = "LIST")]
     pub(super) client_cpus: Option<CpuSet>,
     /// Pin nobody to CPUs

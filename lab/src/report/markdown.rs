@@ -88,7 +88,7 @@ fn balance(out: &mut String, result: &LabResult, scenario: &str) {
 fn client(out: &mut String, result: &LabResult, scenario: &str) {
     out.push_str("\nThe clients, which must not be the bottleneck:\n\n");
     let _ = writeln!(out, "| {} |", method::CLIENT_COLUMNS.join(" | "));
-    out.push_str("| --- | --: | --: | --: | --: |\n");
+    out.push_str("| --- | --: | --: | --: | --: | --: |\n");
     for row in method::client_rows(result, scenario) {
         let _ = writeln!(out, "| {} |", row.map(|cell| escaped(&cell)).join(" | "));
     }

@@ -5,12 +5,13 @@ use crate::config::Config;
 use crate::machine::Machine;
 use crate::result::{CONNECTIONS_THAT_WEIGH, LabResult};
 use crate::scenario::{Pace, Scenario};
-use crate::stats::INTERVAL_VALUES_MIN;
+use crate::stats::{self, INTERVAL_VALUES_MIN};
 
 /// The columns of the clients' table.
-pub const CLIENT_COLUMNS: [&str; 5] = [
+pub const CLIENT_COLUMNS: [&str; 6] = [
     "contender",
     "busy %",
+    "without a CPU %",
     "send lag p99 µs",
     "CPU µs/msg",
     "user share of the server's CPU",
@@ -21,9 +22,16 @@ pub fn client_rows(result: &LabResult, scenario: &str) -> Vec<[String; CLIENT_CO
     let row = |run: &crate::result::Run| {
         let cost = run.client.cpu_micros_per_message;
         let user = run.server.cpu_user_share;
+        let waited: Vec<f64> = run
+            .cycles
+            .iter()
+            .filter_map(|cycle| cycle.client_waited_share)
+            .collect();
+        let waited = stats::median(&waited);
         [
             run.contender.clone(),
             format!("{:.0}", run.client.busy_share * 100.0),
+            or_missing(waited, |share| format!("{:.0}", share * 100.0)),
             format!("{:.0}", run.client.send_lag_micros_p99),
             or_missing(cost, |micros| format!("{micros:.2}")),
             or_missing(user, |share| format!("{:.0} %", share * 100.0)),

@@ -19,6 +19,8 @@ pub struct Record {
     pub contender: String,
     /// Whether requests fall due at a fixed rate.
     pub open_loop: bool,
+    /// Whether the client has CPUs that no server may use.
+    pub client_apart: bool,
     /// Messages per second that are offered.
     pub offered_per_second: Option<f64>,
     /// Closed-loop capacity, and whether the client was what limited it.
@@ -200,6 +202,7 @@ impl Record {
         };
         Evidence {
             open_loop: self.open_loop,
+            client_apart: self.client_apart,
             connections: scenario.connections,
             silent_calibration: self.capacity.is_some_and(|(capacity, _)| capacity == 0.0),
             cycles: self.cycles.iter().map(cycle).collect(),

@@ -21,6 +21,7 @@ fn cycle() -> CycleEvidence {
 fn evidence(open_loop: bool, cycles: Vec<CycleEvidence>) -> Evidence {
     Evidence {
         open_loop,
+        client_apart: true,
         connections: 50,
         silent_calibration: false,
         cycles,
@@ -129,6 +130,15 @@ fn client_bound_above_90_percent_busy_a_millisecond_late_or_without_a_cpu() {
         [Verdict::ClientBound]
     );
     assert_eq!(changed(false, |cycle| cycle.waited_share = 0.26), []);
+    let waits = CycleEvidence {
+        waited_share: 0.9,
+        ..cycle()
+    };
+    let on_one_cpu = Evidence {
+        client_apart: false,
+        ..evidence(true, vec![waits; 10])
+    };
+    assert_eq!(verdicts(&on_one_cpu), []);
 }
 
 #[test]
