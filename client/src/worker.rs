@@ -5,6 +5,7 @@
 //! edge-triggered, and never again; buffers belong to the thread, none to a connection.
 
 mod finish;
+mod notes;
 mod ramp;
 mod slice;
 
@@ -26,6 +27,8 @@ use crate::ledger::Ledger;
 use crate::metrics::{Block, Board, Errors, Reason};
 use crate::pace::{Schedule, Tick};
 use crate::queue::DueQueue;
+
+use notes::Notes;
 
 /// The token of the flag in the epoll; connections have theirs from 0 up.
 const FLAG: u64 = u64::MAX;
@@ -121,6 +124,7 @@ pub struct Worker {
     events: Events,
     links: Vec<Link>,
     queue: DueQueue,
+    notes: Notes,
     buffer: Box<[u8]>,
     scratch: Box<[u8]>,
     /// Errors up to the end of the previous slice.
@@ -157,6 +161,7 @@ impl Worker {
             events: Events::with_capacity(EVENTS),
             links: Vec::with_capacity(count),
             queue: DueQueue::with_capacity(count),
+            notes: Notes::new(),
             buffer: vec![0; BUFFER_BYTES].into(),
             scratch: vec![0; BUFFER_BYTES].into(),
             errors_told: Errors::default(),

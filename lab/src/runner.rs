@@ -166,7 +166,7 @@ impl Session<'_> {
     ) -> Result<(), Stop> {
         let mut compared = Instant::now();
         for cycle in 0..scenario.cycles {
-            for turn in schedule::cycle(cycle, lanes.len()) {
+            for turn in schedule::cycle(cycle, lanes.len(), self.config.seed) {
                 let lane = &mut lanes[turn.contender];
                 if lane.lives() {
                     let name = lane.record.contender.clone();

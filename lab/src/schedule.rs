@@ -1,4 +1,10 @@
-//! Pure: contenders × cycles → slices, in an order that rotates from cycle to cycle (A B C, B C A, C A B).
+//! Pure: contenders × cycles → slices, in an order that rotates from cycle to cycle (A B C, C A B, B C A; C B A, …).
+//!
+//! By how much it rotates is shuffled. If it moved on by one place each time, the turns of a contender would recur with
+//! a period (one slice less than a cycle), and whatever else recurs with it on the machine, a scrape, a timer, a
+//! housekeeping thread, would hit one contender alone, again and again.
+
+use fastrand::Rng;
 
 /// One stretch of time in which one contender alone is under load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,13 +17,24 @@ pub struct Turn {
     pub contender: usize,
 }
 
-/// The turns of one cycle. Over any `contenders` cycles in a row each contender stands once at each position, so
-/// that what a predecessor leaves behind (warm caches, a changed clock rate) hits all alike.
-pub fn cycle(cycle: u32, contenders: usize) -> impl Iterator<Item = Turn> {
+/// The turns of one cycle. `contenders` cycles make a round, in which each contender stands once at each position, so
+/// that what comes first or last hits all alike. From round to round the order itself is shuffled, so that what a
+/// predecessor leaves behind (warm caches, a changed clock rate) is not always left to the same one. All follows from
+/// `seed`.
+pub fn cycle(cycle: u32, contenders: usize, seed: u64) -> impl Iterator<Item = Turn> {
+    let (round, place) = (
+        cycle as usize / contenders.max(1),
+        cycle as usize % contenders.max(1),
+    );
+    let mut random = Rng::with_seed(seed.wrapping_add(round as u64));
+    let mut order: Vec<usize> = (0..contenders).collect();
+    let mut rotations = order.clone();
+    random.shuffle(&mut order);
+    random.shuffle(&mut rotations);
     (0..contenders).map(move |position| Turn {
         cycle,
         position,
-        contender: (position + cycle as usize % contenders) % contenders,
+        contender: order[(position + rotations[place]) % contenders],
     })
 }
 
@@ -26,37 +43,88 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const SEED: u64 = 1;
+
     #[test]
-    fn the_order_rotates() {
+    fn a_round_has_every_rotation_of_one_order() {
         let order = |number| -> String {
-            cycle(number, 3)
+            cycle(number, 3, SEED)
                 .map(|turn| ['A', 'B', 'C'][turn.contender])
                 .collect()
         };
-        assert_eq!(
-            [order(0), order(1), order(2), order(3)],
-            ["ABC", "BCA", "CAB", "ABC"]
-        );
+        for round in 0..10 {
+            let first = order(3 * round);
+            let mut rotations: Vec<_> = (0..3).map(|place| order(3 * round + place)).collect();
+            rotations.sort_unstable();
+            rotations.dedup();
+            assert_eq!(rotations.len(), 3);
+            assert!(
+                rotations.iter().all(|other| first.repeat(2).contains(other)),
+                "{rotations:?}"
+            );
+        }
+        let firsts: std::collections::BTreeSet<_> = (0..30).map(order).collect();
+        assert_eq!(firsts.len(), 6, "every order occurs: {firsts:?}");
     }
 
     #[test]
     fn nobody_makes_an_empty_cycle() {
-        assert_eq!(cycle(3, 0).count(), 0);
+        assert_eq!(cycle(3, 0, SEED).count(), 0);
+    }
+
+    /// Something happens every `period` slices. How many of its hits in a round go to the contender that it hits most,
+    /// as a share of all its hits: the mean over rounds and phases.
+    fn focus(turns: &[usize], contenders: usize, period: usize) -> f64 {
+        let mut shares = vec![];
+        for round in turns.chunks(contenders * contenders) {
+            for phase in 0..period {
+                let mut hits = vec![0; contenders];
+                let hit = round.iter().skip(phase).step_by(period);
+                hit.for_each(|&contender| hits[contender] += 1);
+                let most = hits.iter().max().copied().unwrap_or(0);
+                shares.push(f64::from(most) / f64::from(hits.iter().sum::<i32>()));
+            }
+        }
+        shares.iter().sum::<f64>() / shares.len() as f64
+    }
+
+    #[test]
+    fn what_recurs_does_not_hit_one_contender_alone() {
+        const ROUNDS: usize = 50;
+        for contenders in 5..=16 {
+            let turns: Vec<_> = (0..ROUNDS * contenders)
+                .flat_map(|number| cycle(number as u32, contenders, SEED))
+                .map(|turn| turn.contender)
+                .collect();
+            for period in 2..=contenders {
+                let focus = focus(&turns, contenders, period);
+                assert!(
+                    focus < 0.5,
+                    "{contenders} contenders, every {period} slices: {focus}"
+                );
+            }
+            // With a rotation by one place a cycle, a period of one slice less than a cycle does just that.
+            let plain: Vec<_> = (0..ROUNDS * contenders)
+                .flat_map(|number| (0..contenders).map(move |position| (position + number) % contenders))
+                .collect();
+            assert!(focus(&plain, contenders, contenders - 1) > 0.6);
+        }
     }
 
     proptest! {
         #[test]
-        fn everyone_has_one_turn_a_cycle(contenders in 1usize..20, number in 0u32..1000) {
-            let mut seen: Vec<_> = cycle(number, contenders).map(|turn| turn.contender).collect();
+        fn everyone_has_one_turn_a_cycle(contenders in 1usize..20, number in 0u32..1000, seed: u64) {
+            let mut seen: Vec<_> = cycle(number, contenders, seed).map(|turn| turn.contender).collect();
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..contenders).collect::<Vec<_>>());
         }
 
         #[test]
-        fn positions_are_balanced(contenders in 1usize..12, first in 0u32..100) {
+        fn positions_are_balanced(contenders in 1usize..12, round in 0u32..100, seed: u64) {
+            let first = round * contenders as u32;
             for contender in 0..contenders {
                 let mut positions: Vec<_> = (first..first + contenders as u32)
-                    .flat_map(|number| cycle(number, contenders))
+                    .flat_map(|number| cycle(number, contenders, seed))
                     .filter(|turn| turn.contender == contender)
                     .map(|turn| turn.position)
                     .collect();

@@ -14,6 +14,7 @@ use std::time::Duration;
 use sys::clock::{thread_cpu_time, thread_wait_time};
 use sys::epoll::Event;
 
+use super::notes::Reply;
 use super::{ALARM, FLAG, Order, Worker};
 use crate::clock::{self, Nanos};
 use crate::ledger::Ledger;
@@ -110,9 +111,14 @@ impl Run<'_> {
                 self.close_window(now)?;
             }
             if self.window_over && self.in_flight == 0 {
+                self.settle();
                 return Ok(());
             }
             let patience = self.patience(now)?;
+            // Nobody should see old counts while this thread sleeps, and a thread that spins for nothing has the time.
+            if patience.is_none() || events + sends == 0 {
+                self.settle();
+            }
             events = self.worker.epoll.wait(&mut self.worker.events, patience)?;
             woke = clock.now();
             if patience == Some(Duration::ZERO) {
@@ -121,6 +127,7 @@ impl Run<'_> {
             for index in 0..events {
                 if let Some(event) = self.worker.events.get(index) {
                     self.event(event, woke);
+                    self.settle_when_full();
                 }
             }
         }
@@ -137,6 +144,7 @@ impl Run<'_> {
             // A connection that was lost while it waited is still in the queue.
             if self.worker.links[slot as usize].socket.is_some() {
                 self.request(slot as usize, due);
+                self.settle_when_full();
                 sends += 1;
             }
         }
@@ -151,12 +159,7 @@ impl Run<'_> {
         link.sent_at = now;
         link.connection.begin();
         self.in_flight += 1;
-        self.ledger.sent += 1;
-        let lag = Duration::from_nanos(now.saturating_sub(eligible));
-        self.ledger.send_lag.record(lag);
-        let block = self.worker.block();
-        block.requests.add(1);
-        block.send_lag.observe(lag);
+        self.worker.notes.request(now.saturating_sub(eligible));
         if let Err(reason) = self.worker.push_out(slot) {
             self.lose(slot, reason);
         }
@@ -198,13 +201,29 @@ impl Run<'_> {
     fn note_reply(&mut self, slot: usize, now: Nanos) {
         self.in_flight -= 1;
         let link = &mut self.worker.links[slot];
-        let (response, service) = self.ledger.reply(link.tick.due, link.sent_at, now);
+        let reply = Reply {
+            due: link.tick.due,
+            sent: link.sent_at,
+            arrived: now,
+        };
         link.tick = self.schedule.next(link.tick, now);
-        let block = self.worker.block();
-        block.replies.add(1);
-        block.response.observe(response);
-        block.service.observe(service);
+        self.worker.notes.reply(reply);
         self.ledger.drained = self.ledger.drained.max(now);
+    }
+
+    /// Makes room for the notes of one more event or request. Never between the reading of a clock and what it stands
+    /// for.
+    #[inline]
+    fn settle_when_full(&mut self) {
+        if self.worker.notes.are_full() {
+            self.settle();
+        }
+    }
+
+    /// Counts what was noted.
+    fn settle(&mut self) {
+        let block = self.worker.setup.board.block(self.worker.thread);
+        self.worker.notes.settle(&mut self.ledger, block);
     }
 
     /// Sends the next request if its due time has passed, else lets the connection wait for it.
@@ -265,6 +284,8 @@ impl Run<'_> {
 
     /// The flag was raised: for an order, for the end, or to look for replies that are overdue.
     fn heed(&mut self, now: Nanos) {
+        // What was in time stays in time when the end moves.
+        self.settle();
         match self.worker.orders.try_recv() {
             Ok(Order::Slice { .. }) | Err(std::sync::mpsc::TryRecvError::Empty) => {}
             // Whoever gave the orders has no more use for the slice.
@@ -294,6 +315,7 @@ impl Run<'_> {
 
     /// From now on nothing is sent. Without connections the window ends early.
     fn close_window(&mut self, now: Nanos) -> io::Result<()> {
+        self.settle();
         self.window_over = true;
         self.ledger.end = now.clamp(self.ledger.start, self.ledger.end);
         self.ledger.drained = self.ledger.end.max(self.ledger.drained.min(now));

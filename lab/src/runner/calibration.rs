@@ -45,7 +45,7 @@ pub fn capacities(
     let flat_out = Pace::Closed { think_time_micros: 0 };
     let mut measured: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); lanes.len()];
     let everyone = lanes.len();
-    for turn in (0..ROUNDS).flat_map(|round| schedule::cycle(round, everyone)) {
+    for turn in (0..ROUNDS).flat_map(|round| schedule::cycle(round, everyone, session.config.seed)) {
         let lane = &mut lanes[turn.contender];
         if !lane.lives() {
             continue;
