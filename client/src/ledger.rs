@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use telemetry::latency::Latency;
+use telemetry::latency::{Latency, Tally};
 
 use crate::clock::{self, Nanos};
 use crate::metrics::{self, Errors};
@@ -44,11 +44,11 @@ pub struct Ledger {
     /// The first bad reply, in words.
     pub complaint: Option<String>,
     /// From due to reply.
-    pub response: Latency,
+    pub response: Tally,
     /// From the actual send to the reply.
-    pub service: Latency,
+    pub service: Tally,
     /// From due and free to the actual send.
-    pub send_lag: Latency,
+    pub send_lag: Tally,
 }
 
 impl Ledger {
@@ -71,21 +71,20 @@ impl Ledger {
             sent_bytes: 0,
             received_bytes: 0,
             complaint: None,
-            response: Latency::new(),
-            service: Latency::new(),
-            send_lag: Latency::new(),
+            response: Tally::new(),
+            service: Tally::new(),
+            send_lag: Tally::new(),
         }
     }
 
     /// Notes a whole, right reply at `now` to a request that was due at `due` and sent at `sent`. Returns its response
     /// and service time.
     #[inline]
-    pub fn reply(&mut self, due: Nanos, sent: Nanos, now: Nanos) -> (Duration, Duration) {
+    pub fn reply(&mut self, due: Nanos, sent: Nanos, now: Nanos) -> (Nanos, Nanos) {
         self.replies += 1;
         self.replies_in_time += u64::from(now < self.end);
         self.in_flight += now.min(self.end).saturating_sub(sent);
-        let response = Duration::from_nanos(now.saturating_sub(due));
-        let service = Duration::from_nanos(now.saturating_sub(sent));
+        let (response, service) = (now.saturating_sub(due), now.saturating_sub(sent));
         self.response.record(response);
         self.service.record(service);
         (response, service)
@@ -95,6 +94,7 @@ impl Ledger {
 /// The result of a slice from its threads' notes and the CPU time that the process used for it.
 pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
     let mut all = Ledger::new(0, 0);
+    let (mut response, mut service, mut send_lag) = (Latency::new(), Latency::new(), Latency::new());
     let mut span = 0;
     let mut drain = 0;
     let mut busy_share = 0.0f64;
@@ -122,9 +122,9 @@ pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
         for (sum, count) in all.errors.iter_mut().zip(&ledger.errors) {
             *sum += count;
         }
-        all.response.merge(&ledger.response);
-        all.service.merge(&ledger.service);
-        all.send_lag.merge(&ledger.send_lag);
+        ledger.response.add_to(&mut response);
+        ledger.service.add_to(&mut service);
+        ledger.send_lag.add_to(&mut send_lag);
     }
     let mean = |time: Nanos| if span == 0 { 0.0 } else { time as f64 / span as f64 };
     Slice {
@@ -143,11 +143,11 @@ pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
         waited_share,
         sent_bytes: all.sent_bytes,
         received_bytes: all.received_bytes,
-        response_micros: Quantiles::from(&all.response),
-        service_micros: Quantiles::from(&all.service),
-        send_lag_micros: Quantiles::from(&all.send_lag),
-        response_histogram: all.response.to_base64(),
-        service_histogram: all.service.to_base64(),
+        response_micros: Quantiles::from(&response),
+        service_micros: Quantiles::from(&service),
+        send_lag_micros: Quantiles::from(&send_lag),
+        response_histogram: response.to_base64(),
+        service_histogram: service.to_base64(),
     }
 }
 

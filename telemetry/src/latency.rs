@@ -1,5 +1,9 @@
 //! Exact latencies: the only user of the HDR histogram. Every quantile of a report comes from here.
 
+mod tally;
+
+pub use tally::Tally;
+
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -52,8 +56,13 @@ impl Latency {
     /// Counts one time; what is longer than an hour counts as an hour.
     #[inline]
     pub fn record(&mut self, time: Duration) {
+        self.record_many(time, 1);
+    }
+
+    /// Counts one time as often as `count` says.
+    fn record_many(&mut self, time: Duration, count: u64) {
         self.histogram
-            .saturating_record(time.as_nanos().min(u128::from(LONGEST_NANOS)) as u64);
+            .saturating_record_n(time.as_nanos().min(u128::from(LONGEST_NANOS)) as u64, count);
     }
 
     /// Adds all times of `other`.
