@@ -54,6 +54,17 @@ impl Bench {
 
     /// One run of the lab, `action` being `run` or `sweep`, with these words after it.
     pub fn lab(&self, section: &str, action: &str, words: &[String]) -> Result<LabResult, String> {
+        self.lab_for(1, section, action, words)
+    }
+
+    /// The same with `times` as many cycles.
+    pub fn lab_for(
+        &self,
+        times: u32,
+        section: &str,
+        action: &str,
+        words: &[String],
+    ) -> Result<LabResult, String> {
         let output = self.folder.join(section);
         // The lab reads its flags from the environment, too: what stands there is not what the goals are for.
         let kept = ["PATH", "HOME", "TERM", "LANG"].map(|name| (name, std::env::var_os(name)));
@@ -63,7 +74,7 @@ impl Bench {
             .env_clear()
             .envs(kept)
             .arg(action)
-            .args(["--slice", "200ms", "--cycles", &self.cycles.to_string()])
+            .args(["--slice", "200ms", "--cycles", &(times * self.cycles).to_string()])
             .arg("--output")
             .arg(&output)
             .args(words)

@@ -28,6 +28,11 @@ pub const SECTIONS: &[Section] = &[
         rows: smooth,
     },
     Section {
+        name: "null",
+        about: "50 connections, smooth: the same server against itself, for longer",
+        rows: null,
+    },
+    Section {
         name: "burst",
         about: "50 connections, bursts of 1 ms",
         rows: burst,
@@ -54,6 +59,8 @@ pub const SECTIONS: &[Section] = &[
     },
 ];
 
+/// Cycles of the null check, for each of the others'.
+const NULL_CYCLES: u32 = 10;
 /// The spans of the sweep.
 const LINGERS: &str = "20us,50us,100us,200us,500us";
 
@@ -112,6 +119,33 @@ fn smooth(bench: &Bench) -> Result<Vec<Row>, String> {
         rows.extend(of_many(&result, contender));
     }
     Ok(rows)
+}
+
+/// A against A over so many cycles that the interval is as narrow as a difference that one would believe.
+fn null(bench: &Bench) -> Result<Vec<Row>, String> {
+    let rate = bench.rate.to_string();
+    let result = bench.lab_for(
+        NULL_CYCLES,
+        "null",
+        "run",
+        &words(&[
+            "--scenario",
+            "few",
+            "--rate",
+            &rate,
+            "--arrivals",
+            "smooth",
+            "--contenders",
+            "epoll,epoll",
+        ]),
+    )?;
+    Ok(vec![ratio(
+        &result,
+        "few",
+        "epoll#2",
+        "epoll",
+        Goal::OneWithin(0.01),
+    )])
 }
 
 /// What 10,000 connections cost in memory, in time, and when they are quiet.

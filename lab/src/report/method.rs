@@ -116,6 +116,7 @@ pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
             "connection tracking",
             if machine.conntrack { "active" } else { "none" }.to_owned(),
         ),
+        ("congestion control", text(&machine.congestion_control)),
         ("descriptors, hard limit", number(machine.nofile_limit)),
         ("threads, limit", number(machine.threads_limit)),
         ("mappings, limit", number(machine.mappings_limit)),
