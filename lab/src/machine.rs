@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 
@@ -149,14 +150,22 @@ fn number(path: &str) -> Option<u64> {
     line(path)?.parse().ok()
 }
 
-/// Whether a connection of our own, over loopback, is one of those that the kernel keeps track of. That it could, which a
-/// file in /proc shows as well, costs nothing; that a rule asks for it does.
+/// Whether the kernel keeps track of connections of our own, over loopback. That it could, which a file in /proc shows as
+/// well, costs nothing; that a rule asks for it does. Its count is looked at before and after, as connections that are
+/// gone are remembered for minutes, and over several, as others come and go meanwhile.
 fn connections_are_tracked() -> bool {
-    let connection = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| {
+    const TRIED: u64 = 8;
+    let count = || number("/proc/sys/net/netfilter/nf_conntrack_count");
+    let Some(before) = count() else {
+        return false;
+    };
+    let connect = |_| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let client = TcpStream::connect(listener.local_addr()?)?;
         Ok((listener.accept()?, client))
-    });
-    connection.is_ok() && number("/proc/sys/net/netfilter/nf_conntrack_count").is_some_and(|count| count > 0)
+    };
+    let connections: io::Result<Vec<_>> = (0..TRIED).map(connect).collect();
+    connections.is_ok() && count().is_some_and(|after| after >= before + TRIED / 2)
 }
 
 fn cpus() -> usize {
