@@ -59,6 +59,8 @@ pub const SECTIONS: &[Section] = &[
     },
 ];
 
+/// The runtimes whose data goes through io_uring.
+const ON_IO_URING: [&str; 4] = ["monoio-uring", "glommio", "compio", "tokio-uring"];
 /// Cycles of the null check, for each of the others'.
 const NULL_CYCLES: u32 = 10;
 /// The spans of the sweep.
@@ -85,9 +87,19 @@ fn ratio(result: &LabResult, scenario: &str, above: &str, below: &str, goal: Goa
     }
 }
 
-fn all_peers(result: &LabResult, scenario: &str) -> Vec<Row> {
+/// Every runtime, and what it is compared to: `epoll`; those on io_uring to `uring` as well, which makes as few system
+/// calls as they.
+fn rivals() -> Vec<(&'static str, &'static str)> {
     let all = ["tokio", "threads"].into_iter().chain(peers());
-    all.map(|peer| ratio(result, scenario, peer, "epoll", Goal::AtLeast(1.0)))
+    all.map(|peer| (peer, "epoll"))
+        .chain(ON_IO_URING.map(|peer| (peer, "uring")))
+        .collect()
+}
+
+fn all_peers(result: &LabResult, scenario: &str) -> Vec<Row> {
+    rivals()
+        .into_iter()
+        .map(|(peer, ours)| ratio(result, scenario, peer, ours, Goal::AtLeast(1.0)))
         .collect()
 }
 
@@ -266,8 +278,11 @@ fn closed(bench: &Bench) -> Result<Vec<Row>, String> {
         row("uring", "epoll", Goal::AtMost(1.0)),
         client_row(&result, "closed", 1.0),
     ];
-    let all = ["tokio", "threads"].into_iter().chain(peers());
-    rows.extend(all.map(|peer| row(peer, "epoll", Goal::AtLeast(1.0))));
+    rows.extend(
+        rivals()
+            .into_iter()
+            .map(|(peer, ours)| row(peer, ours, Goal::AtLeast(1.0))),
+    );
     Ok(rows)
 }
 
