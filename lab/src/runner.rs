@@ -138,11 +138,14 @@ impl Session<'_> {
     }
 
     fn start_lanes(&mut self, scenario: &Scenario) -> Result<Vec<Lane>, Stop> {
-        let mut lanes = Vec::new();
-        for (index, contender) in self.config.contenders.iter().enumerate() {
+        let contenders = &self.config.contenders;
+        let mut lanes: Vec<_> = contenders.iter().map(|_| None).collect();
+        let skipped_before = self.result.skipped.len();
+        for index in schedule::start(contenders.len(), self.config.seed) {
+            let contender = &contenders[index];
             match lane::start(self, scenario, index, contender)? {
                 Ok(lane) => {
-                    lanes.push(lane);
+                    lanes[index] = Some(lane);
                     self.done(starting(scenario));
                 }
                 Err(skipped) => {
@@ -155,7 +158,10 @@ impl Session<'_> {
                 }
             }
         }
-        Ok(lanes)
+        // From here on they stand as the user named them.
+        let named = |name: &str| contenders.iter().position(|contender| contender.name == name);
+        self.result.skipped[skipped_before..].sort_by_key(|skipped| named(&skipped.contender));
+        Ok(lanes.into_iter().flatten().collect())
     }
 
     fn run_cycles(

@@ -59,7 +59,7 @@ pub fn method(config: &Config) -> String {
     };
     format!(
         "Every server and every client is a process of its own ({cpus}; {} worker(s) for each server). All contenders of a \
-         scenario are up with their connections established before the first slice. Then one at a time is under load, in \
+         scenario are up with their connections established before the first slice, started in a shuffled order. Then one at a time is under load, in \
          an order that rotates from cycle to cycle, by shuffled amounts{offered}. Figures are medians over cycles; \
          quantiles come from the sum of all cycles' histograms; response time counts from when a request was due. CPU is \
          the server's user and system time over slice and drain. A ratio is formed within each cycle; shown is the \
