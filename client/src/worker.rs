@@ -1,7 +1,7 @@
 //! One thread with one epoll: its connections, its orders, and the two calls that move bytes.
 //!
 //! A worker opens its connections (`ramp.rs`), sleeps until it is told what to do, puts the server under load for
-//! a slice at a time (`slice.rs`), and closes its connections in the end (`finish.rs`). Sockets are registered once,
+//! a slice at a time (`slice.rs`, which counts by `notes.rs`), and closes its connections in the end (`finish.rs`). Sockets are registered once,
 //! edge-triggered, and never again; buffers belong to the thread, none to a connection.
 
 mod finish;

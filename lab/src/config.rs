@@ -30,7 +30,7 @@ pub struct Config {
     pub cpus: CpuPlan,
     /// What is passed to the `epoll` engine; what is null is the server's default.
     pub epoll: EpollOptions,
-    /// Seeds the bootstrap and the clients' random arrivals.
+    /// Seeds the order of starts and of slices, the bootstrap and the clients' random arrivals.
     pub seed: u64,
     /// Where results go: a folder for each result.
     pub output: PathBuf,

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
 use procfs::Current;
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,8 @@ use sys::cpu::CpuSet;
 
 /// How much of a hash tells machines apart: among a million machines two have the same in under one of ten million cases.
 const IDENTITY_BYTES: usize = 8;
+/// Connections that are made to see whether the kernel tracks them.
+const CONNECTIONS_TRIED: u64 = 8;
 /// The kernel's folder of CPUs.
 const CPU_FOLDER: &str = "/sys/devices/system/cpu";
 
@@ -49,9 +52,11 @@ pub struct Machine {
     pub virtualization: Option<String>,
     /// Hard limit of open descriptors.
     pub nofile_limit: Option<u64>,
-    /// Whether the kernel tracks connections here, which makes every packet dearer, loopback's too: a firewall or NAT wants
-    /// it, a Docker engine's for example. On the machine that this was tried on, it made a message 10 % dearer.
-    pub conntrack: bool,
+    /// Whether the kernel tracks connections in the lab's network namespace, which makes every packet dearer, loopback's too:
+    /// a firewall or NAT wants it, a Docker engine's for example. On the machine that this was tried on, it made a message
+    /// 10 % dearer.
+    #[serde(default)]
+    pub connections_tracked: Option<bool>,
     /// The congestion control of TCP connections that ask for none: each has its own cost for each packet.
     #[serde(default)]
     pub congestion_control: Option<String>,
@@ -104,7 +109,7 @@ impl Machine {
             network,
             virtualization: virtualization(),
             nofile_limit: sys::limits::descriptor_limit().ok().map(|limit| limit.hard),
-            conntrack: connections_are_tracked(),
+            connections_tracked: connections_are_tracked(),
             congestion_control: line("/proc/sys/net/ipv4/tcp_congestion_control"),
             somaxconn: number("/proc/sys/net/core/somaxconn"),
             port_range: port_range(),
@@ -150,22 +155,29 @@ fn number(path: &str) -> Option<u64> {
     line(path)?.parse().ok()
 }
 
-/// Whether the kernel keeps track of connections of our own, over loopback. That it could, which a file in /proc shows as
-/// well, costs nothing; that a rule asks for it does. Its count is looked at before and after, as connections that are
-/// gone are remembered for minutes, and over several, as others come and go meanwhile.
-fn connections_are_tracked() -> bool {
-    const TRIED: u64 = 8;
+/// Whether the kernel keeps track of connections of our own, over loopback; `None` when none could be made. That it could,
+/// which a file in /proc shows as well, costs nothing; that a rule asks for it does.
+fn connections_are_tracked() -> Option<bool> {
     let count = || number("/proc/sys/net/netfilter/nf_conntrack_count");
     let Some(before) = count() else {
-        return false;
+        return Some(false);
     };
     let connect = |_| {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let client = TcpStream::connect(listener.local_addr()?)?;
+        // A firewall that drops what we send should not keep us.
+        let client = TcpStream::connect_timeout(&listener.local_addr()?, Duration::from_secs(1))?;
         Ok((listener.accept()?, client))
     };
-    let connections: io::Result<Vec<_>> = (0..TRIED).map(connect).collect();
-    connections.is_ok() && count().is_some_and(|after| after >= before + TRIED / 2)
+    let connections: io::Result<Vec<_>> = (0..CONNECTIONS_TRIED).map(connect).collect();
+    connections
+        .ok()
+        .and_then(|_standing| Some(are_among(before, count()?)))
+}
+
+/// Whether our connections are among those that are tracked, from the counts before and with them. Those that are gone are
+/// remembered for minutes, and others come and go meanwhile: most of ours should show.
+fn are_among(before: u64, with: u64) -> bool {
+    with >= before + CONNECTIONS_TRIED / 2
 }
 
 fn cpus() -> usize {
@@ -273,11 +285,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn tracked_connections_show_among_others() {
+        assert!(are_among(0, 8) && are_among(1_000, 1_008));
+        assert!(are_among(1_000, 1_005), "three others went");
+        assert!(!are_among(1_000, 1_000), "those of an earlier run are remembered");
+        assert!(
+            !are_among(1_000, 1_002) && !are_among(1_000, 900),
+            "others come and go"
+        );
+    }
+
+    #[test]
     fn this_machine_can_be_read() {
         let machine = Machine::read(None);
         assert!(machine.cpus >= 1 && machine.kernel.is_some());
         assert!(machine.memory_bytes.unwrap() > 1 << 20);
-        assert!(machine.congestion_control.is_some());
+        assert!(machine.congestion_control.is_some() && machine.connections_tracked.is_some());
         let (first, last) = machine.port_range.unwrap();
         assert!(first < last);
     }

@@ -17,8 +17,6 @@ const LONGEST_NANOS: u64 = 3_600_000_000_000;
 const SIGNIFICANT_FIGURES: u8 = 3;
 
 /// Times, counted to three significant figures between a nanosecond and an hour.
-///
-/// Recording allocates nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
     histogram: Histogram<u64>,
@@ -70,11 +68,6 @@ impl Latency {
         // Both have the same constant bounds, so nothing can be out of range.
         let added = self.histogram.add(&other.histogram);
         debug_assert!(added.is_ok());
-    }
-
-    /// Forgets all times.
-    pub fn clear(&mut self) {
-        self.histogram.reset();
     }
 
     /// How many times were counted.

@@ -8,7 +8,7 @@ use crate::clock::Nanos;
 use crate::ledger::Ledger;
 use crate::metrics::Block;
 
-/// Notes that are kept at most, of each kind. A few lines of the cache: more would push out what the loop needs.
+/// Notes that are kept at most, of each kind. Sixteen lines of the cache: many more would push out what the loop needs.
 const ROOM: usize = 32;
 
 /// A whole and right reply.
@@ -48,6 +48,12 @@ impl Notes {
     #[inline]
     pub fn reply(&mut self, reply: Reply) {
         self.replies.push(reply);
+    }
+
+    /// Whether nothing is to be counted.
+    #[inline]
+    pub fn are_empty(&self) -> bool {
+        self.send_lags.is_empty() && self.replies.is_empty()
     }
 
     /// Whether there is no room for one more of each kind.
@@ -94,6 +100,7 @@ mod tests {
         }
         let block = board.block(0);
         assert_eq!((block.requests.get(), ledger.sent), (0, 0));
+        assert!(!notes.are_empty());
         for _ in 0..2 {
             notes.settle(&mut ledger, block);
             assert_eq!((block.requests.get(), block.replies.get()), (3, 3));
@@ -105,6 +112,7 @@ mod tests {
             });
             assert_eq!(times, [(3, 2.0), (3, 12.0), (3, 11.0)]);
         }
+        assert!(notes.are_empty());
         let live = |times: &LiveHistogram| LiveHistogram::sum([times]).count;
         assert_eq!(
             [&block.send_lag, &block.response, &block.service].map(live),

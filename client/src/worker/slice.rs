@@ -5,8 +5,8 @@
 //! - Once after each wait. That instant stands for the arrival of all replies which the wait brought. They had arrived
 //!   by then, so no time is ever too short; it is too long by what the reply waited for this thread.
 //! - Once just before each send, as the reply may be there before the call returns. Service time therefore contains our
-//!   own call of send, and send lag contains what earlier sends of the same batch took.
-//! - Once before each wait, for its timeout and for the time at work.
+//!   own call of send, and send lag contains what earlier sends of the same batch took, and counting them.
+//! - Once before each wait, for its timeout and for the time at work, and once more when something was counted then.
 
 use std::io;
 use std::time::Duration;
@@ -116,8 +116,11 @@ impl Run<'_> {
             }
             let patience = self.patience(now)?;
             // Nobody should see old counts while this thread sleeps, and a thread that spins for nothing has the time.
-            if patience.is_none() || events + sends == 0 {
+            if (patience.is_none() || events + sends == 0) && !self.worker.notes.are_empty() {
                 self.settle();
+                let settled = clock.now();
+                self.account(1, settled - now);
+                now = settled;
             }
             events = self.worker.epoll.wait(&mut self.worker.events, patience)?;
             woke = clock.now();
@@ -211,8 +214,8 @@ impl Run<'_> {
         self.ledger.drained = self.ledger.drained.max(now);
     }
 
-    /// Makes room for the notes of one more event or request. Never between the reading of a clock and what it stands
-    /// for.
+    /// Makes room for the notes of one more event or request. Never between the reading of a clock and the send that it
+    /// stands for.
     #[inline]
     fn settle_when_full(&mut self) {
         if self.worker.notes.are_full() {

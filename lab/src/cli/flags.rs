@@ -142,7 +142,7 @@ pub struct Common {
     /// Where results go
     #[arg(long, env, default_value = "results", value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Seeds the bootstrap and random arrivals
+    /// Seeds the order of starts and of slices, the bootstrap, and random arrivals
     #[arg(long, env, default_value = "1", value_parser = values::seed, value_name = "N")]
     pub(super) seed: u64,
     /// Fail (exit code 3) when this holds, such as 'tokio/epoll cpu_micros_per_message > 1.5' or

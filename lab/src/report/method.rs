@@ -59,8 +59,8 @@ pub fn method(config: &Config) -> String {
     };
     format!(
         "Every server and every client is a process of its own ({cpus}; {} worker(s) for each server). All contenders of a \
-         scenario are up with their connections established before the first slice, started in a shuffled order. Then one at a time is under load, in \
-         an order that rotates from cycle to cycle, by shuffled amounts{offered}. Figures are medians over cycles; \
+         scenario are up with their connections established before the first slice. Then one at a time is under load, in \
+         an order that changes from cycle to cycle{offered}. Figures are medians over cycles; \
          quantiles come from the sum of all cycles' histograms; response time counts from when a request was due. CPU is \
          the server's user and system time over slice and drain. A ratio is formed within each cycle; shown is the \
          median over cycles with a 95 % interval from a bootstrap (seed {}); fewer than {INTERVAL_VALUES_MIN} cycles have none. A run that is not ok is left out of ratios. \
@@ -114,7 +114,12 @@ pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
         ("network", machine.network.clone()),
         (
             "connection tracking",
-            if machine.conntrack { "active" } else { "none" }.to_owned(),
+            match machine.connections_tracked {
+                Some(true) => "active",
+                Some(false) => "none",
+                None => "not known",
+            }
+            .to_owned(),
         ),
         ("congestion control", text(&machine.congestion_control)),
         ("descriptors, hard limit", number(machine.nofile_limit)),
