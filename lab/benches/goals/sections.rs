@@ -70,6 +70,14 @@ fn words(list: &[&str]) -> Vec<String> {
     list.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// 50 connections, smooth, at the rate of all, and what else is wanted.
+fn few_smooth(bench: &Bench, more: &[&str]) -> Vec<String> {
+    let rate = bench.rate.to_string();
+    let mut all = words(&["--scenario", "few", "--rate", &rate, "--arrivals", "smooth"]);
+    all.extend(words(more));
+    all
+}
+
 /// Ours, the yardstick, and all others; those that are not built are skipped, and a row says so. `epoll` twice is the
 /// null check.
 fn everyone() -> String {
@@ -129,21 +137,11 @@ fn smooth(bench: &Bench) -> Result<Vec<Row>, String> {
 
 /// A against A over so many cycles that the interval is as narrow as a difference that one would believe.
 fn null(bench: &Bench) -> Result<Vec<Row>, String> {
-    let rate = bench.rate.to_string();
     let result = bench.lab_for(
         NULL_CYCLES,
         "null",
         "run",
-        &words(&[
-            "--scenario",
-            "few",
-            "--rate",
-            &rate,
-            "--arrivals",
-            "smooth",
-            "--contenders",
-            "epoll,epoll",
-        ]),
+        &few_smooth(bench, &["--contenders", "epoll,epoll"]),
     )?;
     Ok(vec![ratio(
         &result,
@@ -281,22 +279,10 @@ fn closed(bench: &Bench) -> Result<Vec<Row>, String> {
 }
 
 fn linger(bench: &Bench) -> Result<Vec<Row>, String> {
-    let rate = bench.rate.to_string();
     let result = bench.lab(
         "linger",
         "sweep",
-        &words(&[
-            "--scenario",
-            "few",
-            "--rate",
-            &rate,
-            "--arrivals",
-            "smooth",
-            "--contenders",
-            "epoll,uring",
-            "--linger",
-            LINGERS,
-        ]),
+        &few_smooth(bench, &["--contenders", "epoll,uring", "--linger", LINGERS]),
     )?;
     let points = result
         .config
@@ -407,9 +393,7 @@ fn counting(bench: &Bench) -> Result<Vec<Row>, String> {
 }
 
 fn sampling(bench: &Bench) -> Result<Vec<Row>, String> {
-    let rate = bench.rate.to_string();
-    let mut all = words(&["--scenario", "few", "--rate", &rate, "--arrivals", "smooth"]);
-    all.extend(words(&["--contenders", "own", "--baseline", "plain"]));
+    let mut all = few_smooth(bench, &["--contenders", "own", "--baseline", "plain"]);
     for (name, hertz) in [("plain", 0), ("sampled", 19), ("sampled-997", 997)] {
         let program = env!("CARGO_BIN_EXE_lab");
         all.push("--contender".to_owned());
