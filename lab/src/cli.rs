@@ -19,14 +19,15 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser, Subcommand};
 use sys::cpu::CpuSet;
 
-use crate::config::{Config, EpollOptions};
+use crate::config::{Config, EpollOptions, Until};
 use crate::contender::{self, Contender};
 use crate::scenario::{self, Overrides, Scenario, ScenarioError};
 pub use cpus::Cores;
 use flags::Common;
 
-/// `--quick`: as few cycles as give an interval, of short slices, so that both scenarios end within half a minute.
-const QUICK_CYCLES: u32 = crate::stats::INTERVAL_VALUES_MIN as u32;
+/// `--quick`: few rounds of few short slices, so that both scenarios end within a minute and have an interval.
+const QUICK_ROUNDS: u32 = 3;
+const QUICK_CYCLES: u32 = 2;
 const QUICK_SLICE: Duration = Duration::from_millis(150);
 
 /// The words after `lab`.
@@ -256,6 +257,7 @@ impl Common {
             .map_err(|why| of_flag("--contenders", why))?;
         linger(&mut contenders, load.linger)?;
         self.refuse_idle_flags(&contenders)?;
+        let named = contenders::named(&self.contenders, &own, self.baseline.as_deref(), &contenders);
         let baseline = contenders::baseline(self.baseline.as_deref(), &contenders)?;
         let cpus = cpus::plan(
             self.no_pin,
@@ -282,8 +284,14 @@ impl Common {
                 trigger: self.trigger,
             },
             seed: self.seed,
+            until: self.until.map(|half_width| Until {
+                half_width,
+                max_time_seconds: self.max_time.as_secs_f64(),
+            }),
             output: self.output,
             fail_if: self.fail_if,
+            undecided: self.undecided,
+            named,
             repeat: self.repeat,
             profile_seconds: self.profile.then_some(self.profile_seconds),
             profile_hz: NonZeroU32::new(self.profile_hz),
@@ -328,6 +336,7 @@ impl Common {
             arrivals: self.arrivals,
             think_time: self.think_time,
             slice: self.slice.or(quick(QUICK_SLICE)),
+            rounds: self.rounds.or(self.quick.then_some(QUICK_ROUNDS)),
             cycles: self.cycles.or(self.quick.then_some(QUICK_CYCLES)),
         })
     }

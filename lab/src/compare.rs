@@ -4,7 +4,7 @@ pub mod changes;
 mod rules;
 mod text;
 
-pub use rules::violations;
+pub use rules::decide;
 pub use text::{markdown, terminal};
 
 use crate::comparison;
@@ -69,8 +69,8 @@ pub struct Contender<'a> {
     pub name: &'a str,
     /// Why its runs are not to be compared, if so.
     pub obstacle: Option<String>,
-    /// Cycles of the run that has fewer.
-    pub cycles: usize,
+    /// Rounds of the result that has fewer.
+    pub rounds: usize,
     /// One for each of [`FIGURES`].
     pub figures: Vec<Figure>,
 }
@@ -278,7 +278,7 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, 
     let figures = FIGURES.map(figure).into();
     Contender {
         name: &before.contender,
-        cycles: before.cycles.len().min(after.cycles.len()),
+        rounds: before.rounds.len().min(after.rounds.len()),
         figures,
         obstacle,
     }
@@ -289,9 +289,9 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, 
 fn relative(runs: (&Run, &Run), baselines: (&Run, &Run), name: &str, seed: u64) -> Option<Estimate> {
     let ratios = |run, baseline| comparison::ratios(run, baseline, name);
     match ratios(runs.1, baselines.1).zip(ratios(runs.0, baselines.0)) {
-        Some((after, before)) => stats::quotient(&after, &before, seed),
+        Some((after, before)) => stats::quotient(&after.concat(), &before.concat(), seed),
         None => {
-            let ratio = |run, baseline| Some(comparison::ratio(run, baseline, name, seed)?.0.median);
+            let ratio = |run, baseline| Some(comparison::ratio(run, baseline, name)?.estimate.median);
             let (after, before) = (ratio(runs.1, baselines.1)?, ratio(runs.0, baselines.0)?);
             (before > 0.0).then(|| Estimate {
                 median: after / before,

@@ -1,18 +1,29 @@
 //! Pure: figures of a run by name, and ratios of one contender to another, paired within cycles.
 
-use crate::result::{Comparison, Cycle, LabResult, Run};
+use crate::result::{Comparison, Cycle, LabResult, Round, Run};
 use crate::stats::{self, Estimate};
 
 /// A figure of a run, by name.
 struct Figure {
     /// As rules and results call it.
     name: &'static str,
-    /// Its value for one cycle, when it is measured in every cycle.
-    of_cycle: Option<fn(&Cycle) -> Option<f64>>,
+    /// Where its values for comparisons come from.
+    taken: Taken,
     /// Its value for the run.
     of_run: fn(&Run) -> Option<f64>,
     /// Whether every contender is compared to the baseline by it.
     compared: bool,
+}
+
+/// How often a figure is measured.
+#[derive(Clone, Copy)]
+enum Taken {
+    /// In every cycle.
+    EachCycle(fn(&Cycle) -> Option<f64>),
+    /// Once a round.
+    EachRound(fn(&Round) -> Option<f64>),
+    /// Once a run, or as a quantile over the whole run.
+    Once,
 }
 
 /// CPU per message: the figure that contenders are ranked by.
@@ -35,25 +46,25 @@ pub const REPLIES: &str = "replies_per_second";
 const FIGURES: &[Figure] = &[
     Figure {
         name: CPU,
-        of_cycle: Some(Cycle::server_cpu_micros_per_message),
+        taken: Taken::EachCycle(Cycle::server_cpu_micros_per_message),
         of_run: |run| run.server.cpu_micros_per_message,
         compared: true,
     },
     Figure {
         name: RESPONSE_P99,
-        of_cycle: Some(|cycle| (cycle.replies > 0).then_some(cycle.response_micros_p99)),
+        taken: Taken::EachCycle(|cycle| (cycle.replies > 0).then_some(cycle.response_micros_p99)),
         of_run: |run| Some(run.response_micros.p99),
         compared: true,
     },
     Figure {
         name: REPLIES,
-        of_cycle: Some(Cycle::replies_per_second),
+        taken: Taken::EachCycle(Cycle::replies_per_second),
         of_run: |run| Some(run.replies_per_second),
         compared: true,
     },
     Figure {
         name: RESIDENT,
-        of_cycle: None,
+        taken: Taken::EachRound(|round| round.resident_bytes.map(|bytes| bytes as f64)),
         of_run: |run| run.server.resident_bytes.map(|bytes| bytes as f64),
         compared: true,
     },
@@ -73,7 +84,7 @@ const FIGURES: &[Figure] = &[
     single("threads", |run| run.server.threads.map(|threads| threads as f64)),
     Figure {
         name: RESPONSE_P50,
-        of_cycle: Some(|cycle| (cycle.replies > 0).then_some(cycle.response_micros_p50)),
+        taken: Taken::EachCycle(|cycle| (cycle.replies > 0).then_some(cycle.response_micros_p50)),
         of_run: |run| Some(run.response_micros.p50),
         compared: false,
     },
@@ -91,7 +102,7 @@ const FIGURES: &[Figure] = &[
 const fn single(name: &'static str, of_run: fn(&Run) -> Option<f64>) -> Figure {
     Figure {
         name,
-        of_cycle: None,
+        taken: Taken::Once,
         of_run,
         compared: false,
     }
@@ -125,30 +136,97 @@ fn once(above: &Run, below: &Run, name: &str) -> Option<Estimate> {
     })
 }
 
-/// A figure's values cycle by cycle; `None` when it is measured once a run.
-pub fn of_cycles(run: &Run, name: &str) -> Option<Vec<f64>> {
-    let of_cycle = FIGURES.iter().find(|figure| figure.name == name)?.of_cycle?;
-    Some(run.cycles.iter().filter_map(of_cycle).collect())
-}
-
-/// The ratios of `contender` to `baseline` within each cycle that has both; `None` when the figure is measured once a
-/// run.
-pub fn ratios(contender: &Run, baseline: &Run, name: &str) -> Option<Vec<f64>> {
-    let of_cycle = FIGURES.iter().find(|figure| figure.name == name)?.of_cycle?;
-    let pairs = contender.cycles.iter().filter_map(|cycle| {
-        let pair = baseline.cycles.iter().find(|other| other.cycle == cycle.cycle)?;
-        over(of_cycle(cycle)?, of_cycle(pair)?)
-    });
-    Some(pairs.collect())
-}
-
-/// The ratio of `contender` to `baseline`, paired within cycles where the figure is measured in each, and the
-/// number of pairs (0 when it is measured once a run). `None` when either lacks the figure, or knows only a lower bound.
-pub fn ratio(contender: &Run, baseline: &Run, name: &str, seed: u64) -> Option<(Estimate, usize)> {
-    let Some(ratios) = ratios(contender, baseline, name) else {
-        return Some((once(contender, baseline, name)?, 0));
+/// A figure's values, a list for each round; `None` when it is measured once a run.
+pub fn of_rounds(run: &Run, name: &str) -> Option<Vec<Vec<f64>>> {
+    let values = |taken: Taken, round: &Round| match taken {
+        Taken::EachCycle(of_cycle) => round.cycles.iter().filter_map(of_cycle).collect(),
+        Taken::EachRound(of_round) => of_round(round).into_iter().collect(),
+        Taken::Once => Vec::new(),
     };
-    Some((stats::estimate(&ratios, seed)?, ratios.len()))
+    let taken = repeated(name)?;
+    Some(run.rounds.iter().map(|round| values(taken, round)).collect())
+}
+
+/// The ratios of `contender` to `baseline`, a list for each round that both have: within each cycle that both have, or
+/// one for a figure that is measured once a round. `None` when the figure is measured once a run.
+pub fn ratios(contender: &Run, baseline: &Run, name: &str) -> Option<Vec<Vec<f64>>> {
+    let taken = repeated(name)?;
+    let of_round = |round: &Round| {
+        let other = baseline.rounds.iter().find(|other| other.round == round.round)?;
+        Some(match taken {
+            Taken::EachCycle(of_cycle) => paired(round, other, of_cycle),
+            Taken::EachRound(of_round) => of_round(round)
+                .zip(of_round(other))
+                .and_then(|(above, below)| over(above, below))
+                .into_iter()
+                .collect(),
+            Taken::Once => Vec::new(),
+        })
+    };
+    Some(contender.rounds.iter().filter_map(of_round).collect())
+}
+
+fn paired(above: &Round, below: &Round, of_cycle: fn(&Cycle) -> Option<f64>) -> Vec<f64> {
+    let pair = |cycle: &Cycle| {
+        let other = below.cycles.iter().find(|other| other.cycle == cycle.cycle)?;
+        over(of_cycle(cycle)?, of_cycle(other)?)
+    };
+    above.cycles.iter().filter_map(pair).collect()
+}
+
+/// Whether a figure is measured once a run, so that it has no interval.
+pub fn is_once(name: &str) -> bool {
+    repeated(name).is_none()
+}
+
+/// How a figure is taken, when it is so more than once a run.
+fn repeated(name: &str) -> Option<Taken> {
+    let taken = FIGURES.iter().find(|figure| figure.name == name)?.taken;
+    (!matches!(taken, Taken::Once)).then_some(taken)
+}
+
+/// The ratio of one contender to another, and what it rests on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ratio {
+    /// The ratio with its interval.
+    pub estimate: Estimate,
+    /// Pairs of cycles; 0 for a figure that is measured once a round or once a run.
+    pub cycles: usize,
+    /// The ratio of each round; empty for a figure that is measured once a run.
+    pub rounds: Vec<f64>,
+}
+
+/// The ratio of `contender` to `baseline`, paired within cycles where the figure is measured in each. `None` when
+/// either lacks the figure, or knows only a lower bound.
+pub fn ratio(contender: &Run, baseline: &Run, name: &str) -> Option<Ratio> {
+    let Some(ratios) = ratios(contender, baseline, name) else {
+        return Some(Ratio {
+            estimate: once(contender, baseline, name)?,
+            cycles: 0,
+            rounds: Vec::new(),
+        });
+    };
+    let of_cycles = matches!(repeated(name)?, Taken::EachCycle(_));
+    Some(Ratio {
+        estimate: stats::over_rounds(&ratios)?,
+        cycles: if of_cycles {
+            ratios.iter().map(Vec::len).sum()
+        } else {
+            0
+        },
+        rounds: ratios.iter().filter_map(|cycles| stats::median(cycles)).collect(),
+    })
+}
+
+/// A run's figure with the interval over its rounds; `None` when it is measured once a run, or not at all.
+pub fn over_rounds(run: &Run, name: &str) -> Option<Estimate> {
+    stats::over_rounds(&of_rounds(run, name)?)
+}
+
+/// The same for the figures of a run that are those of a typical cycle. A quantile of the whole run is none.
+pub fn of_run_over_rounds(run: &Run, name: &str) -> Option<Estimate> {
+    let typical = [CPU, REPLIES, RESIDENT].contains(&name);
+    over_rounds(run, name).filter(|_| typical)
 }
 
 fn over(above: f64, below: f64) -> Option<f64> {
@@ -159,8 +237,8 @@ fn over(above: f64, below: f64) -> Option<f64> {
 /// of the medians. Without interval when it is measured once a run. `None` when either lacks the figure, or knows only a
 /// lower bound.
 pub fn unpaired(above: &Run, below: &Run, name: &str, seed: u64) -> Option<Estimate> {
-    match of_cycles(above, name).zip(of_cycles(below, name)) {
-        Some((above, below)) => stats::quotient(&above, &below, seed),
+    match of_rounds(above, name).zip(of_rounds(below, name)) {
+        Some((above, below)) => stats::quotient(&above.concat(), &below.concat(), seed),
         None => once(above, below, name),
     }
 }
@@ -177,18 +255,20 @@ pub fn of_scenario(result: &LabResult, scenario: &str) -> Vec<Comparison> {
         .filter(|run| run.is_ok() && run.contender != *baseline)
     {
         for figure in FIGURES.iter().filter(|figure| figure.compared) {
-            let Some((estimate, cycles)) = ratio(run, base, figure.name, result.config.seed) else {
+            let Some(ratio) = ratio(run, base, figure.name) else {
                 continue;
             };
+            let interval = ratio.estimate.interval;
             comparisons.push(Comparison {
                 scenario: run.scenario.clone(),
                 metric: figure.name.to_owned(),
                 baseline: baseline.clone(),
                 contender: run.contender.clone(),
-                ratio: estimate.median,
-                low: estimate.interval.map(|(low, _)| low),
-                high: estimate.interval.map(|(_, high)| high),
-                cycles,
+                ratio: ratio.estimate.median,
+                low: interval.map(|(low, _)| low),
+                high: interval.map(|(_, high)| high),
+                cycles: ratio.cycles,
+                rounds: ratio.rounds,
             });
         }
     }
@@ -210,47 +290,86 @@ pub fn compare(result: &LabResult) -> Vec<Comparison> {
 mod tests {
     use super::*;
 
-    fn run(cpu_micros: &[f64]) -> Run {
-        let cycles = cpu_micros.iter().zip(0..).map(|(micros, cycle)| Cycle {
+    /// A run whose cycles cost this, a list for each round.
+    fn run(rounds: &[&[f64]]) -> Run {
+        let cycle = |(micros, cycle): (&f64, u32)| Cycle {
             cycle,
             seconds: 1.0,
             replies: 1_000_000,
             server_cpu_seconds: Some(*micros),
             ..Cycle::default()
-        });
+        };
+        let round = |(cycles, round): (&&[f64], u32)| Round {
+            round,
+            cycles: cycles.iter().zip(0..).map(cycle).collect(),
+            ..Round::default()
+        };
         Run {
-            cycles: cycles.collect(),
+            rounds: rounds.iter().zip(0..).map(round).collect(),
             ..Run::default()
         }
+    }
+
+    fn near(value: f64, wanted: f64) -> bool {
+        (value / wanted - 1.0).abs() < 1e-9
     }
 
     #[test]
     fn ratios_are_formed_within_a_cycle() {
         // The machine slows down to half; the pairs do not notice.
-        let cpu_micros = [10.0, 12.0, 14.0, 16.0, 18.0, 20.0];
-        let (fast, slow) = (run(&cpu_micros), run(&cpu_micros.map(|micros| 2.0 * micros)));
-        let (estimate, cycles) = ratio(&slow, &fast, CPU, 1).unwrap();
-        assert_eq!((estimate.median, cycles), (2.0, 6));
-        assert_eq!(estimate.interval, Some((2.0, 2.0)));
+        let fast = run(&[&[10.0, 12.0, 14.0], &[16.0, 18.0, 20.0]]);
+        let slow = run(&[&[20.0, 24.0, 28.0], &[32.0, 36.0, 40.0]]);
+        let ratio = ratio(&slow, &fast, CPU).unwrap();
+        assert_eq!(ratio.cycles, 6);
+        assert!(ratio.rounds.iter().all(|ratio| near(*ratio, 2.0)) && ratio.rounds.len() == 2);
+        let (low, high) = ratio.estimate.interval.unwrap();
+        assert!(near(ratio.estimate.median, 2.0) && near(low, 2.0) && near(high, 2.0));
+    }
+
+    /// Many cycles of one start say nothing of how starts differ.
+    #[test]
+    fn one_round_has_no_interval() {
+        let (fast, slow) = (run(&[&[10.0; 40]]), run(&[&[20.0; 40]]));
+        let ratio = ratio(&slow, &fast, CPU).unwrap();
+        assert!(near(ratio.estimate.median, 2.0));
+        assert_eq!((ratio.estimate.interval, ratio.cycles), (None, 40));
     }
 
     #[test]
-    fn a_cycle_that_one_lacks_has_no_pair() {
-        let (mut short, long) = (run(&[10.0, 10.0, 10.0]), run(&[30.0, 20.0, 20.0]));
-        short.cycles.remove(0);
-        let (estimate, cycles) = ratio(&long, &short, CPU, 1).unwrap();
-        assert_eq!((estimate.median, cycles), (2.0, 2));
+    fn a_cycle_or_round_that_one_lacks_has_no_pair() {
+        let mut short = run(&[&[10.0, 10.0, 10.0], &[10.0]]);
+        let long = run(&[&[30.0, 20.0, 20.0], &[20.0], &[90.0]]);
+        short.rounds[0].cycles.remove(0);
+        let ratio = ratio(&long, &short, CPU).unwrap();
+        assert!(near(ratio.estimate.median, 2.0));
+        assert_eq!((ratio.cycles, ratio.rounds.len()), (3, 2));
+    }
+
+    #[test]
+    fn memory_is_compared_round_by_round() {
+        let with = |bytes: [u64; 2]| {
+            let mut run = run(&[&[1.0], &[1.0]]);
+            for (round, bytes) in run.rounds.iter_mut().zip(bytes) {
+                round.resident_bytes = Some(bytes);
+            }
+            run
+        };
+        let ratio = ratio(&with([40, 90]), &with([20, 30]), RESIDENT).unwrap();
+        assert!(near(ratio.estimate.median, 6f64.sqrt()) && ratio.estimate.interval.is_some());
+        assert_eq!((ratio.cycles, ratio.rounds.len()), (0, 2));
     }
 
     #[test]
     fn a_figure_that_is_measured_once_has_no_interval() {
-        let (mut small, mut large) = (run(&[1.0]), run(&[1.0]));
-        small.server.resident_bytes = Some(10);
-        large.server.resident_bytes = Some(25);
-        let (estimate, cycles) = ratio(&large, &small, RESIDENT, 1).unwrap();
-        assert_eq!((estimate.median, estimate.interval, cycles), (2.5, None, 0));
-        assert!(ratio(&large, &run(&[1.0]), RESIDENT, 1).is_none());
-        assert!(ratio(&large, &small, "nonsense", 1).is_none());
+        let with = |threads| {
+            let mut run = run(&[&[1.0]]);
+            run.server.threads = Some(threads);
+            run
+        };
+        let found = ratio(&with(25), &with(10), "threads").unwrap();
+        assert_eq!((found.estimate.median, found.estimate.interval), (2.5, None));
+        assert!(ratio(&with(25), &run(&[&[1.0]]), "threads").is_none());
+        assert!(ratio(&with(25), &with(10), "nonsense").is_none());
     }
 
     #[test]
@@ -262,7 +381,7 @@ mod tests {
         };
         for (above, below, known) in [(false, false, true), (true, false, false), (false, true, false)] {
             let (above, below) = (with(above), with(below));
-            assert_eq!(ratio(&above, &below, CAPACITY, 1).is_some(), known);
+            assert_eq!(ratio(&above, &below, CAPACITY).is_some(), known);
             assert_eq!(unpaired(&above, &below, CAPACITY, 1).is_some(), known);
         }
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::contender::Contender;
+use crate::exit::Undecided;
 use crate::fail_if::Rule;
 use crate::scenario::Scenario;
 
@@ -32,10 +33,19 @@ pub struct Config {
     pub epoll: EpollOptions,
     /// Seeds the order of starts and of slices, the bootstrap and the clients' random arrivals.
     pub seed: u64,
+    /// Whether rounds go on until intervals are narrow; absent for a fixed number of rounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
     /// Where results go: a folder for each result.
     pub output: PathBuf,
     /// When one of these holds, the lab fails.
     pub fail_if: Vec<Rule>,
+    /// What an undecided rule means.
+    #[serde(default)]
+    pub undecided: Undecided,
+    /// Contenders that the user named: the lab fails when they do not take part.
+    #[serde(default)]
+    pub named: Vec<String>,
     /// Whether to start again after the last scenario, until stopped.
     pub repeat: bool,
     /// Seconds of the profile that is taken of each contender after its measured slices; null for none.
@@ -53,6 +63,15 @@ pub struct Config {
     /// What `lab sweep` varies; absent for `lab run`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<Sweep>,
+}
+
+/// When a scenario has had enough rounds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Until {
+    /// Every interval of CPU per message ends at most this share from its ratio.
+    pub half_width: f64,
+    /// No further round of a scenario begins after this time.
+    pub max_time_seconds: f64,
 }
 
 /// One parameter, varied over the runs of a result, to see how cost grows with it.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::comparison;
 use crate::result::{LabResult, Run};
+use crate::stats::Estimate;
 
 /// When this holds, the lab fails.
 #[derive(Debug, Clone, PartialEq)]
@@ -142,24 +143,96 @@ impl<'de> Deserialize<'de> for Rule {
     }
 }
 
-/// What a rule says of a result: one line for each scenario in which it holds or cannot be decided. Empty when the
-/// lab passes. A ratio whose interval holds 1 counts as 1: chance fails no rule and proves nothing. A rule that cannot be decided fails: silence must not look like success.
-pub fn violations(rule: &Rule, result: &LabResult) -> Vec<String> {
+/// What a rule says of one scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outcome {
+    /// The figure is on the other side of the bound, and so is its whole interval.
+    DoesNotHold,
+    /// The bound lies within the interval, or there is no interval to tell.
+    Undecided,
+    /// There is no such figure: a run that is missing or not ok, a figure that is not known.
+    NothingKnown,
+    /// The figure is beyond the bound, and so is its whole interval.
+    Holds,
+}
+
+/// What a rule says, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it holds.
+    pub outcome: Outcome,
+    /// One line: rule, scenario, outcome, figure.
+    pub line: String,
+}
+
+impl Decision {
+    /// A decision in words.
+    pub fn new(rule: &Rule, outcome: Outcome, scenario: &str, why: &str) -> Decision {
+        let said = match outcome {
+            Outcome::DoesNotHold => "does not hold",
+            Outcome::Undecided => "is undecided",
+            Outcome::NothingKnown => "cannot be decided",
+            Outcome::Holds => "holds",
+        };
+        Decision {
+            outcome,
+            line: format!("`{rule}` {said} in {scenario}: {why}"),
+        }
+    }
+}
+
+/// What a rule says of each scenario that it speaks of.
+pub fn decide(rule: &Rule, result: &LabResult) -> Vec<Decision> {
     let scenarios = result.config.scenarios.iter().map(|scenario| &scenario.name);
     scenarios
         .filter(|name| rule.scenario.as_ref().is_none_or(|wanted| wanted == *name))
-        .filter_map(|scenario| match figure(rule, result, scenario) {
-            Ok((value, shown)) => rule
-                .operator
-                .holds(value, rule.bound)
-                .then(|| format!("`{rule}` holds in {scenario}: {shown}")),
-            Err(why) => Some(format!("`{rule}` cannot be decided in {scenario}: {why}")),
+        .map(|scenario| match figure(rule, result, scenario) {
+            Ok(Known::Value(value)) => of_value(rule, value, scenario),
+            Ok(Known::Estimate(estimate)) => of_estimate(rule, estimate, scenario),
+            Err(why) => Decision::new(rule, Outcome::NothingKnown, scenario, &why),
         })
         .collect()
 }
 
-/// The figure that counts, and it in words.
-fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<(f64, String), String> {
+/// Holds a bound against a figure that is measured once a run, and has no interval by its nature.
+pub fn of_value(rule: &Rule, value: f64, scenario: &str) -> Decision {
+    let outcome = match rule.operator.holds(value, rule.bound) {
+        true => Outcome::Holds,
+        false => Outcome::DoesNotHold,
+    };
+    Decision::new(rule, outcome, scenario, &format!("it is {value:.4}"))
+}
+
+/// Holds a bound against the interval: the whole interval beyond it, none of it, or some.
+pub fn of_estimate(rule: &Rule, estimate: Estimate, scenario: &str) -> Decision {
+    let ratio = estimate.median;
+    let Some((low, high)) = estimate.interval else {
+        let why = format!("it is {ratio:.4} without an interval; run more rounds (--rounds)");
+        return Decision::new(rule, Outcome::Undecided, scenario, &why);
+    };
+    let shown = format!("it is {ratio:.4} [{low:.4}, {high:.4}]");
+    match [low, high].map(|end| rule.operator.holds(end, rule.bound)) {
+        [true, true] => Decision::new(rule, Outcome::Holds, scenario, &shown),
+        [false, false] => Decision::new(rule, Outcome::DoesNotHold, scenario, &shown),
+        _ => {
+            let why = format!(
+                "{shown}, and the bound {} lies within; run more rounds (--rounds, --until)",
+                rule.bound
+            );
+            Decision::new(rule, Outcome::Undecided, scenario, &why)
+        }
+    }
+}
+
+/// A figure, as far as a rule can go by it.
+enum Known {
+    /// One that is measured once a run.
+    Value(f64),
+    /// One that is measured more than once.
+    Estimate(Estimate),
+}
+
+fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<Known, String> {
     let run = believable(result, scenario, &rule.contender)?;
     let missing = || format!("{} is not known", rule.metric);
     match &rule.baseline {
@@ -170,23 +243,20 @@ fn figure(rule: &Rule, result: &LabResult, scenario: &str) -> Result<(f64, Strin
             if rule.operator.holds(value, rule.bound) != grows {
                 exact(run, &rule.metric)?;
             }
-            Ok((value, format!("it is {value:.4}")))
+            Ok(match comparison::of_run_over_rounds(run, &rule.metric) {
+                Some(estimate) => Known::Estimate(estimate),
+                None => Known::Value(value),
+            })
         }
         Some(baseline) => {
             let baseline = believable(result, scenario, baseline)?;
             exact(run, &rule.metric)?;
             exact(baseline, &rule.metric)?;
-            let (estimate, _) =
-                comparison::ratio(run, baseline, &rule.metric, result.config.seed).ok_or_else(missing)?;
-            let ratio = estimate.median;
-            let shown = match estimate.interval {
-                Some((low, high)) if estimate.holds_one() => {
-                    format!("no difference is shown ({ratio:.4} [{low:.4}, {high:.4}]), which counts as 1")
-                }
-                Some((low, high)) => format!("it is {ratio:.4} [{low:.4}, {high:.4}]"),
-                None => format!("it is {ratio:.4}"),
-            };
-            Ok((estimate.decisive(), shown))
+            let ratio = comparison::ratio(run, baseline, &rule.metric).ok_or_else(missing)?;
+            Ok(match ratio.rounds.is_empty() {
+                true => Known::Value(ratio.estimate.median),
+                false => Known::Estimate(ratio.estimate),
+            })
         }
     }
 }
@@ -252,36 +322,92 @@ mod tests {
         }
     }
 
+    /// What a rule says of its only scenario.
+    fn decided(rule: &str, result: &LabResult) -> Decision {
+        let decisions = decide(&rule.parse().unwrap(), result);
+        assert_eq!(decisions.len(), 1, "{decisions:?}");
+        decisions.into_iter().next().unwrap()
+    }
+
+    fn estimated(rule: &str, median: f64, interval: (f64, f64)) -> Outcome {
+        let interval = Some(interval);
+        of_estimate(&rule.parse().unwrap(), Estimate { median, interval }, "few").outcome
+    }
+
     #[test]
-    fn a_rule_holds_or_not_and_what_cannot_be_decided_fails() {
-        let result = fixture::result();
-        for (text, expected) in [
-            (
-                "few: tokio/epoll cpu_micros_per_message > 1.1",
-                Some("holds in few"),
-            ),
-            ("few: tokio/epoll cpu_micros_per_message > 9", None),
-            ("few: epoll response_micros.p99 < 1000000", Some("holds in few")),
-            (
-                "many: tokio/epoll cpu_micros_per_message > 1",
-                Some("is rate-missed"),
-            ),
-            ("few: uring/epoll cpu_micros_per_message > 1", Some("did not run")),
+    fn a_bound_is_held_against_the_whole_interval() {
+        let (more, less) = (
+            "x/y cpu_micros_per_message > 1.05",
+            "x/y cpu_micros_per_message < 0.95",
+        );
+        for (rule, median, interval, outcome) in [
+            (more, 1.30, (0.98, 1.65), Outcome::Undecided),
+            (more, 1.06, (1.01, 1.11), Outcome::Undecided),
+            (more, 1.20, (1.10, 1.30), Outcome::Holds),
+            (more, 0.90, (0.85, 0.95), Outcome::DoesNotHold),
+            (more, 1.04, (1.03, 1.05), Outcome::DoesNotHold),
+            (less, 0.94, (0.90, 0.98), Outcome::Undecided),
+            (less, 0.90, (0.88, 0.92), Outcome::Holds),
+            (less, 1.00, (0.95, 1.05), Outcome::DoesNotHold),
         ] {
-            let found = violations(&text.parse().unwrap(), &result);
-            match expected {
-                None => assert!(found.is_empty(), "{text}: {found:?}"),
-                Some(part) => assert!(found.len() == 1 && found[0].contains(part), "{text}: {found:?}"),
+            assert_eq!(estimated(rule, median, interval), outcome, "{rule} {interval:?}");
+        }
+    }
+
+    proptest::proptest! {
+        /// A wider interval leaves more open: it never turns one answer into the other.
+        #[test]
+        fn a_wider_interval_never_turns_an_answer(low in 0.5f64..2.0, width in 0.0f64..1.0, more in 0.0f64..1.0, bound in 0.5f64..2.0) {
+            for operator in ["<", "<=", ">", ">="] {
+                let rule = format!("x/y cpu_micros_per_message {operator} {bound}");
+                let narrow = estimated(&rule, low, (low, low + width));
+                let wide = estimated(&rule, low, (low - more, low + width + more));
+                proptest::prop_assert!(wide == narrow || wide == Outcome::Undecided);
             }
         }
-        // A ratio that was found is shown with its interval.
-        let found = violations(
-            &"few: tokio/epoll cpu_micros_per_message > 1.1".parse().unwrap(),
-            &result,
-        );
-        assert!(found[0].ends_with("it is 1.2500 [1.2500, 1.2500]"), "{found:?}");
+    }
+
+    #[test]
+    fn a_rule_holds_or_not_or_nothing_is_known() {
+        let result = fixture::result();
+        for (rule, outcome, named) in [
+            (
+                "few: tokio/epoll cpu_micros_per_message > 1.1",
+                Outcome::Holds,
+                "holds in few: it is 1.2500 [1.25",
+            ),
+            (
+                "few: tokio/epoll cpu_micros_per_message > 9",
+                Outcome::DoesNotHold,
+                "[1.25",
+            ),
+            (
+                "few: epoll response_micros.p99 < 1000000",
+                Outcome::Holds,
+                "it is",
+            ),
+            (
+                "many: tokio/epoll cpu_micros_per_message > 1",
+                Outcome::NothingKnown,
+                "is rate-missed",
+            ),
+            (
+                "few: uring/epoll cpu_micros_per_message > 1",
+                Outcome::NothingKnown,
+                "did not run",
+            ),
+            (
+                "few: tokio/epoll threads > 9",
+                Outcome::DoesNotHold,
+                "it is 1.0000",
+            ),
+        ] {
+            let found = decided(rule, &result);
+            assert_eq!(found.outcome, outcome, "{rule}: {found:?}");
+            assert!(found.line.contains(named), "{found:?}");
+        }
         let everywhere = "tokio/epoll cpu_micros_per_message > 1.1".parse().unwrap();
-        assert_eq!(violations(&everywhere, &result).len(), 2);
+        assert_eq!(decide(&everywhere, &result).len(), 2);
     }
 
     #[test]
@@ -290,53 +416,30 @@ mod tests {
         let run = &mut result.runs[1];
         assert_eq!((&*run.contender, run.capacity_is_at_least), ("tokio", true));
         run.capacity_per_second = Some(1_000.0);
-        let undecided = Some("cannot be decided in few: capacity_per_second of tokio is only a lower bound");
-        for (rule, expected) in [
-            ("few: tokio capacity_per_second > 900", Some("holds in few")),
-            ("few: tokio capacity_per_second < 900", None),
-            ("few: tokio capacity_per_second > 1100", undecided),
-            ("few: tokio capacity_per_second <= 1100", undecided),
-            ("few: tokio/epoll capacity_per_second > 9", undecided),
-            ("few: epoll/tokio capacity_per_second > 9", undecided),
-            ("few: epoll capacity_per_second < 1", None),
+        for (rule, outcome) in [
+            ("few: tokio capacity_per_second > 900", Outcome::Holds),
+            ("few: tokio capacity_per_second < 900", Outcome::DoesNotHold),
+            ("few: tokio capacity_per_second > 1100", Outcome::NothingKnown),
+            ("few: tokio capacity_per_second <= 1100", Outcome::NothingKnown),
+            ("few: tokio/epoll capacity_per_second > 9", Outcome::NothingKnown),
+            ("few: epoll/tokio capacity_per_second > 9", Outcome::NothingKnown),
+            ("few: epoll capacity_per_second < 1", Outcome::DoesNotHold),
         ] {
-            let found = violations(&rule.parse().unwrap(), &result);
-            match expected {
-                None => assert!(found.is_empty(), "{rule}: {found:?}"),
-                Some(part) => assert!(found.len() == 1 && found[0].contains(part), "{rule}: {found:?}"),
-            }
+            let found = decided(rule, &result);
+            assert_eq!(found.outcome, outcome, "{rule}: {found:?}");
+            let said = found.line.contains("only a lower bound");
+            assert_eq!(said, outcome == Outcome::NothingKnown, "{found:?}");
         }
     }
 
     #[test]
-    fn chance_fails_no_rule() {
+    fn one_round_decides_nothing() {
         let mut result = fixture::result();
-        // A typical cycle costs tokio 6 % more than epoll, but the cycles are spread far wider than that.
-        let spread = [0.80, 0.85, 0.90, 1.05, 1.07, 1.20, 1.30, 1.40];
-        let base = result.runs[0].cycles.clone();
-        for ((cycle, base), ratio) in result.runs[1].cycles.iter_mut().zip(base).zip(spread) {
-            cycle.server_cpu_seconds = base.server_cpu_seconds.map(|seconds| ratio * seconds);
-        }
-        for (rule, holds) in [
-            ("few: tokio/epoll cpu_micros_per_message > 1.05", false),
-            ("few: tokio/epoll cpu_micros_per_message > 0.999", true),
-            ("few: tokio/epoll cpu_micros_per_message >= 1", true),
-            ("few: tokio/epoll cpu_micros_per_message < 1", false),
-        ] {
-            let found = violations(&rule.parse().unwrap(), &result);
-            assert_eq!(!found.is_empty(), holds, "{rule}: {found:?}");
-            assert!(
-                found
-                    .iter()
-                    .all(|line| line.contains("no difference is shown (1.06")),
-                "{found:?}"
-            );
-        }
-        // Too few cycles for an interval: the ratio itself counts.
         for run in &mut result.runs {
-            run.cycles.truncate(5);
+            run.rounds.truncate(1);
         }
-        let rule = "few: tokio/epoll cpu_micros_per_message < 0.95".parse().unwrap();
-        assert!(violations(&rule, &result)[0].ends_with("it is 0.9000"));
+        let found = decided("few: tokio/epoll cpu_micros_per_message < 0.95", &result);
+        assert_eq!(found.outcome, Outcome::Undecided);
+        assert!(found.line.contains("without an interval"), "{found:?}");
     }
 }

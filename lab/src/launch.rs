@@ -12,6 +12,7 @@ use telemetry::process::OwnProcess;
 use crate::config::Config;
 use crate::contender::{Contender, Origin, external};
 use crate::engines;
+use crate::exit::Exit;
 use crate::machine::Machine;
 use crate::metrics::LabMetrics;
 use crate::profile::files;
@@ -20,12 +21,10 @@ use crate::report;
 use crate::result::{LabResult, SCHEMA};
 use crate::runner::{self, Session, Stop, Waiter};
 use crate::store::Store;
-use crate::{EXIT_FAILURE, EXIT_INPUT, EXIT_RULE, fail, fail_if, refuse, show};
+use crate::{fail, fail_if, refuse, show};
 
 /// How long the final figures can still be scraped: whoever scrapes each second sees them twice.
 const LAST_SCRAPE: Duration = Duration::from_secs(2);
-/// Stopped by Ctrl-C or SIGTERM, as shells say it (128 + SIGINT).
-const EXIT_STOPPED: u8 = 130;
 
 /// Does what the configuration says, again and again when it says so.
 pub fn launch(config: &Config) -> ExitCode {
@@ -44,19 +43,19 @@ pub fn launch(config: &Config) -> ExitCode {
         Err(message) => return refuse(&message),
     };
     loop {
-        let code = once(config, &waiter, &metrics);
-        if !config.repeat || waiter.interrupted() || code == EXIT_FAILURE || code == EXIT_INPUT {
+        let exit = once(config, &waiter, &metrics);
+        if !config.repeat || waiter.interrupted() || matches!(exit, Exit::Failure | Exit::Input) {
             if config.metrics.is_some() {
                 // Cut short by the user's wish to stop, which is as good an end of waiting.
                 let _ = waiter.until(LAST_SCRAPE, || false);
             }
-            return ExitCode::from(code);
+            return exit.into();
         }
     }
 }
 
 /// One result.
-fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
+fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> Exit {
     let now = SystemTime::now();
     let store = match Store::create(&config.output, now) {
         Ok(store) => store,
@@ -65,7 +64,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
                 "error: --output: {} cannot be written: {error}; choose another folder",
                 config.output.display()
             );
-            return EXIT_INPUT;
+            return Exit::Input;
         }
     };
     let planned = runner::estimate(config, able);
@@ -100,6 +99,8 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> u8 {
             profiles: Vec::new(),
         },
         input_faults: 0,
+        parked: Default::default(),
+        reached: Default::default(),
     };
     let outcome = session.run();
     let (result, input_faults) = (session.result, session.input_faults);
@@ -119,12 +120,12 @@ fn able(contender: &Contender) -> bool {
 }
 
 /// Shows what there is and says how it went. `input_faults` of the skipped are so because of what the user said.
-fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, store: &Store) -> u8 {
-    let mut code = 0;
+fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, store: &Store) -> Exit {
+    let mut exit = Exit::Done;
     let stopped = matches!(outcome, Err(Stop::Interrupted));
     if let Err(Stop::Failed(error)) = outcome {
         eprintln!("error: {error:#}");
-        code = EXIT_FAILURE;
+        exit = Exit::Failure;
     }
     if result.runs.is_empty() && result.skipped.is_empty() {
         store.discard_if_empty();
@@ -138,35 +139,27 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, 
             .and_then(|()| store.report(result));
         if let Err(error) = written {
             eprintln!("error: {error:#}");
-            code = EXIT_FAILURE;
+            exit = Exit::Failure;
         }
         show(&report::terminal::render(result));
         show(&report::terminal::places(&store.report_paths()));
     }
     if stopped {
-        return EXIT_STOPPED;
+        return Exit::Stopped;
     }
-    if code == 0 && result.runs.is_empty() {
+    if exit == Exit::Done && result.runs.is_empty() {
         eprintln!("error: no contender could run; the reasons stand above");
-        code = if input_faults == result.skipped.len() {
-            EXIT_INPUT
+        exit = if input_faults == result.skipped.len() {
+            Exit::Input
         } else {
-            EXIT_FAILURE
+            Exit::Failure
         };
     }
-    let violations: Vec<_> = result
-        .config
-        .fail_if
-        .iter()
-        .flat_map(|rule| fail_if::violations(rule, result))
-        .collect();
-    for violation in &violations {
-        eprintln!("failed: {violation}");
-    }
-    if code == 0 && !violations.is_empty() {
-        code = EXIT_RULE;
-    }
-    code
+    let config = &result.config;
+    let rules = config.fail_if.iter();
+    let decisions: Vec<_> = rules.flat_map(|rule| fail_if::decide(rule, result)).collect();
+    exit.max(Exit::of_rules(&decisions, config.undecided))
+        .max(Exit::of_runs(result, &config.named))
 }
 
 fn exporter(config: &Config, metrics: &Arc<LabMetrics>) -> Result<Option<Exporter>, String> {

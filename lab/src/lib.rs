@@ -11,6 +11,7 @@ pub mod config;
 pub mod contender;
 pub mod engines;
 pub mod exec;
+pub mod exit;
 pub mod fail_if;
 pub mod launch;
 pub mod list;
@@ -39,17 +40,10 @@ use sys::cpu::CpuSet;
 
 use cli::{Action, Asked, CompareArgs, Cores, Unread, UsageError};
 use config::Config;
+use exit::Exit;
 use result::LabResult;
 
-/// The exit code of bad input.
-pub const EXIT_INPUT: u8 = 2;
-/// The exit code when a rule of `--fail-if` holds, or cannot be decided.
-pub const EXIT_RULE: u8 = 3;
-/// The exit code of a failure on the way.
-pub const EXIT_FAILURE: u8 = 1;
-
-/// Runs the lab with these arguments, the program's name first. Returns 0 when all went well, 1 when something failed
-/// on the way, 2 when the input was wrong, 3 when a `--fail-if` rule holds, 130 when it was stopped.
+/// Runs the lab with these arguments, the program's name first. Returns one of the codes of [`exit::Exit`].
 pub fn main(args: Vec<OsString>) -> ExitCode {
     let role = args.get(1).and_then(|word| word.to_str());
     let rest = |name: &str| {
@@ -144,17 +138,10 @@ fn compare(args: &CompareArgs) -> ExitCode {
     }
     show(&compare::terminal(&compared));
     let rules = args.fail_if.iter();
-    let violations: Vec<_> = rules
-        .flat_map(|rule| compare::violations(rule, &compared, args.seed))
+    let decisions: Vec<_> = rules
+        .flat_map(|rule| compare::decide(rule, &compared, args.seed))
         .collect();
-    for violation in &violations {
-        eprintln!("failed: {violation}");
-    }
-    if violations.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(EXIT_RULE)
-    }
+    Exit::of_rules(&decisions, args.undecided).into()
 }
 
 /// Refuses rules that speak of a contender or scenario that neither result knows: a slip of the pen.
@@ -194,11 +181,11 @@ pub(crate) fn show(text: &str) {
 /// Bad input: one message, exit code 2.
 pub(crate) fn refuse(message: &str) -> ExitCode {
     eprintln!("error: {message}");
-    ExitCode::from(EXIT_INPUT)
+    Exit::Input.into()
 }
 
 /// A failure on the way: one message, exit code 1.
 pub(crate) fn fail(message: &str) -> ExitCode {
     eprintln!("error: {message}");
-    ExitCode::from(EXIT_FAILURE)
+    Exit::Failure.into()
 }

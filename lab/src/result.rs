@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::verdict::Verdict;
 
 /// The version of this format.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// Everything that the lab found out in one go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,8 +140,42 @@ pub struct Run {
     pub others: Option<Others>,
     /// Message bytes of the whole life of the connections; none when the run did not come to its end.
     pub bytes: Option<Bytes>,
+    /// The rounds, each with a server and a client of its own.
+    pub rounds: Vec<Round>,
+}
+
+/// What a contender did between one start and the next.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// The round, from 0.
+    pub round: u32,
+    /// The place in the order of starts, from 0.
+    pub start_position: usize,
+    /// Whether its server was started for this round. A server that the lab only finds stays up over all rounds.
+    pub restarted: bool,
+    /// How long it took to establish all connections.
+    pub ramp_seconds: f64,
+    /// Resident memory before the first connection; null when earlier connections have left their mark on it.
+    pub resident_bytes_before_connections: Option<u64>,
+    /// Resident memory under load: the median over cycles.
+    pub resident_bytes: Option<u64>,
+    /// Message bytes of the round's connections; null when the round did not come to its end.
+    pub bytes: Option<Bytes>,
+    /// How the messages were spread over the connections; null when the round did not come to its end.
+    pub spread: Option<Spread>,
     /// The slices.
     pub cycles: Vec<Cycle>,
+}
+
+/// How messages were spread over connections, over all measured slices of a round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Connections that carried at least one message.
+    pub connections_used: u64,
+    /// The fewest messages of one connection.
+    pub messages_fewest: u64,
+    /// The most messages of one connection.
+    pub messages_most: u64,
 }
 
 /// What a server used. A figure that cannot be had is null.
@@ -238,10 +272,32 @@ pub struct Bytes {
     pub client_received: u64,
 }
 
+impl Bytes {
+    /// Whether all sides counted the same; sides that do not count are taken at their word.
+    pub fn conserved(&self) -> bool {
+        let counted = [Some(self.client_received), self.server_received, self.server_sent];
+        counted
+            .into_iter()
+            .flatten()
+            .all(|count| count == self.client_sent)
+    }
+
+    /// Both together; the server's part is known when it is known of both.
+    pub fn and(self, other: Bytes) -> Bytes {
+        let sum = |one: Option<u64>, two: Option<u64>| Some(one? + two?);
+        Bytes {
+            client_sent: self.client_sent + other.client_sent,
+            server_received: sum(self.server_received, other.server_received),
+            server_sent: sum(self.server_sent, other.server_sent),
+            client_received: self.client_received + other.client_received,
+        }
+    }
+}
+
 /// One slice.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cycle {
-    /// The cycle, from 0.
+    /// The cycle within its round, from 0.
     pub cycle: u32,
     /// The place within the cycle, from 0: the order of the slices.
     pub position: usize,
@@ -299,8 +355,8 @@ impl Cycle {
     }
 }
 
-/// A contender's figure over the baseline's: the median over cycles of the ratio within each cycle, with a 95 %
-/// interval from a bootstrap over cycles.
+/// A contender's figure over the baseline's. Ratios are formed within cycles. A round's ratio is the median of its
+/// cycles'; the figure is the geometric mean over rounds. The 95 % interval comes from how rounds differ.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// The scenario's name.
@@ -313,15 +369,41 @@ pub struct Comparison {
     pub contender: String,
     /// The ratio; above 1 the contender's figure is the larger.
     pub ratio: f64,
-    /// Lower end of the interval; null when it is measured once a run, or in fewer than 6 cycles.
+    /// Lower end of the interval; null of one round, and of a figure that is measured once a run.
     pub low: Option<f64>,
-    /// Upper end of the interval; null when it is measured once a run, or in fewer than 6 cycles.
+    /// Upper end of the interval; null of one round, and of a figure that is measured once a run.
     pub high: Option<f64>,
-    /// Cycles that both took part in; 0 for a figure that is measured once a run.
+    /// Cycles that both took part in; 0 for a figure that is measured once a round or once a run.
     pub cycles: usize,
+    /// The ratio of each round that both took part in, in their order; empty for a figure that is measured once a run.
+    #[serde(default)]
+    pub rounds: Vec<f64>,
+}
+
+impl Comparison {
+    /// How far the interval's farther end is from the ratio, as a share of it; `None` without an interval.
+    pub fn half_width(&self) -> Option<f64> {
+        let (low, high) = self.low.zip(self.high)?;
+        Some((high / self.ratio - 1.0).max(1.0 - low / self.ratio))
+    }
 }
 
 impl Run {
+    /// The slices of all rounds, in the order in which they were measured.
+    pub fn cycles(&self) -> impl Iterator<Item = &Cycle> {
+        self.rounds.iter().flat_map(|round| &round.cycles)
+    }
+
+    /// The same, to be changed.
+    pub fn cycles_mut(&mut self) -> impl Iterator<Item = &mut Cycle> {
+        self.rounds.iter_mut().flat_map(|round| &mut round.cycles)
+    }
+
+    /// Whether each of its rounds had a server that was started for it.
+    pub fn restarted(&self) -> bool {
+        self.rounds.iter().all(|round| round.restarted)
+    }
+
     /// Whether the run may be believed.
     pub fn is_ok(&self) -> bool {
         self.verdicts == [Verdict::Ok]

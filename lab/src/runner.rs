@@ -10,6 +10,7 @@ mod server;
 
 pub use child::{Interrupted, Waiter};
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,15 @@ use crate::metrics::{LabMetrics, Phase};
 use crate::progress::Progress;
 use crate::result::LabResult;
 use crate::scenario::Scenario;
-use crate::schedule;
+use crate::schedule::{self, Turn};
 use crate::store::Store;
-use lane::Lane;
+use crate::verdict::Death;
+use ::client::summary::Pace;
+use lane::{Lane, Place};
+use record::Record;
 
 /// Connections that a client establishes in a second, for the estimate.
-const RAMP_PER_SECOND: f64 = 8_000.0;
+const RAMP_PER_SECOND: f64 = 20_000.0;
 /// Starting and stopping a server and a client, for the estimate.
 const START_AND_STOP: Duration = Duration::from_millis(400);
 /// What a slice takes beside itself, for the estimate: the drain, reading clocks, saving.
@@ -60,7 +64,15 @@ pub struct Session<'a> {
     pub result: LabResult,
     /// How many of the skipped are so because of what the user said of them: no server at that address, no such program.
     pub input_faults: usize,
+    /// What is known of the scenario's contenders that are not up: between rounds, and when they died.
+    pub parked: Parked,
+    /// Servers that stay up and had connections of ours.
+    pub reached: BTreeSet<String>,
 }
+
+/// Records by the contender's name.
+#[derive(Debug, Default)]
+pub struct Parked(BTreeMap<String, Record>);
 
 /// Why a run of the lab did not come to its end. What was measured until then is kept.
 #[derive(Debug)]
@@ -98,21 +110,87 @@ impl Session<'_> {
             .iter()
             .map(|contender| contender.name.clone());
         self.metrics.begin(&scenario.name, names);
-        let mut lanes = self.start_lanes(scenario)?;
-        calibration::capacities(self, scenario, &mut lanes)?;
-        if let Some(pace) = calibration::pace(scenario, &lanes) {
-            let pace = calibration::warm_up(self, scenario, &mut lanes, pace)?;
+        self.parked.0.clear();
+        let began = Instant::now();
+        let mut pace = None;
+        for round in 0.. {
+            if round >= scenario.rounds && !self.goes_on(scenario, began) {
+                break;
+            }
+            let last = self.config.until.is_none() && round + 1 == scenario.rounds;
+            pace = self.run_round(scenario, round, last, pace)?;
+            if pace.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether another round is wanted: an interval is wider than asked for, and there is time left. It goes by width
+    /// only: stopping when a difference shows would find differences everywhere.
+    fn goes_on(&mut self, scenario: &Scenario, began: Instant) -> bool {
+        let Some(until) = self.config.until else {
+            return false;
+        };
+        let widest = self
+            .result
+            .comparisons
+            .iter()
+            .filter(|one| one.scenario == scenario.name && one.metric == comparison::CPU)
+            .map(|one| one.half_width().unwrap_or(f64::INFINITY))
+            .fold(0.0, f64::max);
+        if widest <= until.half_width {
+            return false;
+        }
+        let enough = began.elapsed().as_secs_f64() < until.max_time_seconds;
+        if !enough {
+            let percent = |share: f64| share * 100.0;
+            self.note(format!(
+                "{}: the time is over (--max-time {}s) and an interval is still ±{:.1} % wide, not ±{:.1} %",
+                scenario.name,
+                until.max_time_seconds,
+                percent(widest),
+                percent(until.half_width),
+            ));
+        }
+        enough
+    }
+
+    /// One round: start, connect, warm up, cycles, drain. The first one also finds the `pace` for all. `None` when nobody
+    /// replies, so that there is no rate to choose.
+    fn run_round(
+        &mut self,
+        scenario: &Scenario,
+        round: u32,
+        last: bool,
+        pace: Option<Pace>,
+    ) -> Result<Option<Pace>, Stop> {
+        let mut lanes = self.start_lanes(scenario, round)?;
+        let pace = match pace {
+            Some(pace) => {
+                calibration::rehearse(self, scenario, &mut lanes, pace)?;
+                Some(pace)
+            }
+            None => {
+                calibration::capacities(self, scenario, &mut lanes)?;
+                match calibration::pace(scenario, &lanes) {
+                    Some(pace) => Some(calibration::warm_up(self, scenario, &mut lanes, pace)?),
+                    None => None,
+                }
+            }
+        };
+        if let Some(pace) = pace {
             profile::shares(self, scenario, &mut lanes, pace)?;
             for lane in &mut lanes {
                 lane.record.client_apart = matches!(self.config.cpus, CpuPlan::Disjoint { .. });
-                lane.record.open_loop = matches!(pace, ::client::summary::Pace::Open { .. });
-                if let ::client::summary::Pace::Open { rate_per_second, .. } = pace {
+                lane.record.open_loop = matches!(pace, Pace::Open { .. });
+                if let Pace::Open { rate_per_second, .. } = pace {
                     lane.record.offered_per_second = Some(rate_per_second);
                 }
                 lane.begin();
             }
             self.update(scenario, &lanes, Comparisons::OfLastTime)?;
-            let ended = self.run_cycles(scenario, &mut lanes, pace);
+            let ended = self.run_cycles(scenario, round, &mut lanes, pace);
             if ended.is_ok() {
                 for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
                     lane.end();
@@ -121,11 +199,18 @@ impl Session<'_> {
             // Stopped or not: the slices that are finished count.
             self.update(scenario, &lanes, Comparisons::Anew)?;
             ended?;
-            profile::profiles(self, scenario, &mut lanes, pace)?;
+            if last {
+                profile::profiles(self, scenario, &mut lanes, pace)?;
+            }
         }
         let drained = self.drain(scenario, &mut lanes);
         self.update(scenario, &lanes, Comparisons::Anew)?;
-        drained
+        for lane in lanes {
+            let record = lane.into_record();
+            self.parked.0.insert(record.contender.clone(), record);
+        }
+        drained?;
+        Ok(pace)
     }
 
     fn drain(&mut self, scenario: &Scenario, lanes: &mut [Lane]) -> Result<(), Stop> {
@@ -137,16 +222,31 @@ impl Session<'_> {
         Ok(())
     }
 
-    fn start_lanes(&mut self, scenario: &Scenario) -> Result<Vec<Lane>, Stop> {
+    fn start_lanes(&mut self, scenario: &Scenario, round: u32) -> Result<Vec<Lane>, Stop> {
         let contenders = &self.config.contenders;
         let mut lanes: Vec<_> = contenders.iter().map(|_| None).collect();
         let skipped_before = self.result.skipped.len();
-        for index in schedule::start(contenders.len(), self.config.seed) {
+        let order = schedule::start(round, contenders.len(), self.config.seed);
+        for (position, index) in order.into_iter().enumerate() {
             let contender = &contenders[index];
-            match lane::start(self, scenario, index, contender)? {
+            let place = Place { round, position };
+            if !self.takes_part(scenario, contender, round) {
+                continue;
+            }
+            match lane::start(self, scenario, index, contender, place)? {
                 Ok(lane) => {
                     lanes[index] = Some(lane);
                     self.done(starting(scenario));
+                }
+                Err(skipped) if round > 0 => {
+                    self.metrics.leave(&contender.name);
+                    let why = format!("round {}: {}", round + 1, skipped.why);
+                    self.progress.say(&format!(
+                        "{}: {} did not start again: {why}",
+                        scenario.name, contender.name
+                    ));
+                    let record = self.parked.0.entry(contender.name.clone()).or_default();
+                    record.death = Some(Death::Server(why));
                 }
                 Err(skipped) => {
                     self.metrics.leave(&contender.name);
@@ -164,22 +264,46 @@ impl Session<'_> {
         Ok(lanes.into_iter().flatten().collect())
     }
 
+    /// Whether a contender is started in this round: not again when it could not start, or died.
+    fn takes_part(&self, scenario: &Scenario, contender: &Contender, round: u32) -> bool {
+        let died = self
+            .parked
+            .0
+            .get(&contender.name)
+            .map(|record| record.death.is_some());
+        let skipped = || {
+            let mut skipped = self.result.skipped_of(&scenario.name);
+            skipped.any(|skipped| skipped.contender == contender.name)
+        };
+        round == 0 || !(died.unwrap_or(true) || skipped())
+    }
+
     fn run_cycles(
         &mut self,
         scenario: &Scenario,
+        round: u32,
         lanes: &mut [Lane],
-        pace: ::client::summary::Pace,
+        pace: Pace,
     ) -> Result<(), Stop> {
         let mut compared = Instant::now();
         for cycle in 0..scenario.cycles {
-            for turn in schedule::cycle(cycle, lanes.len(), self.config.seed) {
+            // The schedule balances positions over many cycles, so it goes on from round to round.
+            let number = round.wrapping_mul(scenario.cycles).wrapping_add(cycle);
+            for turn in schedule::cycle(number, lanes.len(), self.config.seed) {
+                let turn = Turn { cycle, ..turn };
                 let lane = &mut lanes[turn.contender];
                 if lane.lives() {
                     let name = lane.record.contender.clone();
                     self.metrics.enter(&name, Phase::Slice);
                     self.progress.now(
-                        &stage(scenario, cycle),
-                        &format!("cycle {}/{} {name}", cycle + 1, scenario.cycles),
+                        &stage(scenario, round),
+                        &format!(
+                            "round {}/{} cycle {}/{} {name}",
+                            round + 1,
+                            scenario.rounds.max(round + 1),
+                            cycle + 1,
+                            scenario.cycles
+                        ),
                     );
                     lane.measure(self, turn, pace, scenario.slice())?;
                     if lane.lives() {
@@ -205,8 +329,15 @@ impl Session<'_> {
     /// cycle until it ends or is stopped; those of other scenarios do not change any more.
     fn update(&mut self, scenario: &Scenario, lanes: &[Lane], comparisons: Comparisons) -> Result<(), Stop> {
         self.result.runs.retain(|run| run.scenario != scenario.name);
-        let runs = lanes.iter().map(|lane| lane.record.to_run(scenario));
-        self.result.runs.extend(runs);
+        for contender in &self.config.contenders {
+            let up = lanes.iter().find(|lane| lane.record.contender == contender.name);
+            let record = up
+                .map(|lane| &lane.record)
+                .or_else(|| self.parked.0.get(&contender.name));
+            self.result
+                .runs
+                .extend(record.map(|record| record.to_run(scenario)));
+        }
         if comparisons == Comparisons::Anew {
             let anew = comparison::of_scenario(&self.result, &scenario.name);
             self.result
@@ -247,15 +378,10 @@ impl Session<'_> {
     }
 }
 
-/// What stays on a screen without cursor: the tenths of a scenario.
-fn stage(scenario: &Scenario, cycle: u32) -> String {
-    let step = scenario.cycles.div_ceil(10).max(1);
-    format!(
-        "{}: measuring, cycle {} of {}",
-        scenario.name,
-        cycle / step * step + 1,
-        scenario.cycles
-    )
+/// What stays on a screen without cursor: the rounds of a scenario.
+fn stage(scenario: &Scenario, round: u32) -> String {
+    let rounds = scenario.rounds.max(round + 1);
+    format!("{}: measuring, round {} of {rounds}", scenario.name, round + 1)
 }
 
 fn starting(scenario: &Scenario) -> Duration {
@@ -268,10 +394,9 @@ pub fn estimate(config: &Config, able: impl Fn(&Contender) -> bool) -> Duration 
     let contenders = contenders.count() as u32;
     let of_scenario = |scenario: &Scenario| {
         let warm_up = scenario.slice().min(calibration::WARM_UP_MAX);
-        (starting(scenario)
+        let round = starting(scenario) + warm_up + (scenario.slice() + BESIDE_SLICE) * scenario.cycles;
+        (round * scenario.rounds
             + calibration::round(scenario) * calibration::ROUNDS
-            + warm_up
-            + (scenario.slice() + BESIDE_SLICE) * scenario.cycles
             + config.profile_seconds.map_or(Duration::ZERO, profile::planned))
             * contenders
     };

@@ -19,8 +19,12 @@ const DEFAULT_SHARE: f64 = 0.6;
 const DEFAULT_MESSAGE_BYTES: u64 = 100;
 /// Short, so that a machine's drift hits all contenders alike.
 const DEFAULT_SLICE: Duration = Duration::from_millis(250);
-/// Dozens of pairs settle a difference of 5 %.
-const DEFAULT_CYCLES: u32 = 40;
+/// Starts of each contender: two starts of one server differ, so the interval comes from them.
+const DEFAULT_ROUNDS: u32 = 6;
+/// Slices of each contender per start.
+const DEFAULT_CYCLES: u32 = 5;
+/// More rounds than anyone waits for.
+pub const ROUNDS_MAX: u32 = 10_000;
 /// More connections than one machine's addresses could hold.
 pub const CONNECTIONS_MAX: u64 = 10_000_000;
 /// The largest message that a client may be asked for.
@@ -41,8 +45,16 @@ pub struct Scenario {
     pub pace: Pace,
     /// How long a slice is, in microseconds.
     pub slice_micros: u64,
-    /// Slices of each contender.
+    /// Starts of each contender.
+    #[serde(default = "one")]
+    pub rounds: u32,
+    /// Slices of each contender per round.
     pub cycles: u32,
+}
+
+/// Rounds in results of schema 1.
+fn one() -> u32 {
+    1
 }
 
 /// When requests are due, before calibration has filled in the rate.
@@ -88,7 +100,9 @@ pub struct Overrides {
     pub think_time: Option<Duration>,
     /// Length of a slice.
     pub slice: Option<Duration>,
-    /// Slices of each contender.
+    /// Starts of each contender.
+    pub rounds: Option<u32>,
+    /// Slices of each contender per round.
     pub cycles: Option<u32>,
 }
 
@@ -146,6 +160,7 @@ struct File {
     arrivals: Option<Arrivals>,
     think_time: Option<String>,
     slice: Option<String>,
+    rounds: Option<u32>,
     cycles: Option<u32>,
 }
 
@@ -204,6 +219,7 @@ impl Scenario {
             message_bytes: file.message_bytes.unwrap_or(DEFAULT_MESSAGE_BYTES),
             pace,
             slice_micros: slice.as_micros() as u64,
+            rounds: file.rounds.unwrap_or(DEFAULT_ROUNDS),
             cycles: file.cycles.unwrap_or(DEFAULT_CYCLES),
         };
         scenario.checked(origin)
@@ -216,6 +232,7 @@ impl Scenario {
     pub fn with(mut self, overrides: &Overrides) -> Result<Scenario, ScenarioError> {
         self.connections = overrides.connections.unwrap_or(self.connections);
         self.message_bytes = overrides.message_bytes.unwrap_or(self.message_bytes);
+        self.rounds = overrides.rounds.unwrap_or(self.rounds);
         self.cycles = overrides.cycles.unwrap_or(self.cycles);
         if let Some(slice) = overrides.slice {
             self.slice_micros = slice.as_micros() as u64;
@@ -264,6 +281,9 @@ impl Scenario {
         }
         if self.message_bytes == 0 || self.message_bytes > MESSAGE_BYTES_MAX {
             return invalid("message_bytes", &self.message_bytes, between(MESSAGE_BYTES_MAX));
+        }
+        if self.rounds == 0 || self.rounds > ROUNDS_MAX {
+            return invalid("rounds", &self.rounds, between(ROUNDS_MAX.into()));
         }
         if self.cycles == 0 {
             return invalid("cycles", &0, "measures nothing: choose 1 or more".to_owned());
@@ -388,7 +408,10 @@ mod tests {
             arrivals: Arrivals::Smooth,
         };
         assert_eq!((few.pace, many.pace), (auto, auto));
-        assert_eq!((few.cycles, few.slice()), (40, Duration::from_millis(250)));
+        assert_eq!(
+            (few.rounds, few.cycles, few.slice()),
+            (6, 5, Duration::from_millis(250))
+        );
     }
 
     #[test]

@@ -17,16 +17,16 @@ pub struct Turn {
     pub contender: usize,
 }
 
-/// The turns of one cycle. `contenders` cycles make a round, in which each contender stands once at each position, so
-/// that what comes first or last hits all alike. From round to round the order itself is shuffled, so that what a
+/// The turns of one cycle. `contenders` cycles make a block, in which each contender stands once at each position, so
+/// that what comes first or last hits all alike. From block to block the order itself is shuffled, so that what a
 /// predecessor leaves behind (warm caches, a changed clock rate) is not always left to the same one. All follows from
 /// `seed`.
 pub fn cycle(cycle: u32, contenders: usize, seed: u64) -> impl Iterator<Item = Turn> {
-    let (round, place) = (
+    let (block, place) = (
         cycle as usize / contenders.max(1),
         cycle as usize % contenders.max(1),
     );
-    let mut random = stream(seed, Purpose::Round(round as u64));
+    let mut random = stream(seed, Purpose::Block(block as u64));
     let mut order: Vec<usize> = (0..contenders).collect();
     let mut rotations = order.clone();
     random.shuffle(&mut order);
@@ -40,24 +40,24 @@ pub fn cycle(cycle: u32, contenders: usize, seed: u64) -> impl Iterator<Item = T
 
 /// The order in which contenders are started. At thousands of connections who came first has it a little dearer for as long as
 /// it lives (in the kernel, so for any server; 1 to 3 % against the last of eight on the machine where it was seen), and
-/// the baseline should not always be the one. Another `seed` is another order.
-pub fn start(contenders: usize, seed: u64) -> Vec<usize> {
+/// the baseline should not always be the one. Another `seed` is another order, and so is another `round`.
+pub fn start(round: u32, contenders: usize, seed: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..contenders).collect();
-    stream(seed, Purpose::Start).shuffle(&mut order);
+    stream(seed, Purpose::Start(round)).shuffle(&mut order);
     order
 }
 
 /// What random numbers are for: each purpose has its own.
 enum Purpose {
-    Start,
-    Round(u64),
+    Start(u32),
+    Block(u64),
 }
 
-/// The random numbers of one purpose. Neighbouring seeds, and neighbouring rounds, have nothing in common.
+/// The random numbers of one purpose. Neighbouring seeds, and neighbouring blocks, have nothing in common.
 fn stream(seed: u64, purpose: Purpose) -> Rng {
     let number = match purpose {
-        Purpose::Start => 0,
-        Purpose::Round(round) => round + 1,
+        Purpose::Start(round) => u64::from(round) << 32,
+        Purpose::Block(block) => block + 1,
     };
     let seed = Rng::with_seed(seed).u64(..);
     let number = Rng::with_seed(number).u64(..);
@@ -72,15 +72,15 @@ mod tests {
     const SEED: u64 = 1;
 
     #[test]
-    fn a_round_has_every_rotation_of_one_order() {
+    fn a_block_has_every_rotation_of_one_order() {
         let order = |number| -> String {
             cycle(number, 3, SEED)
                 .map(|turn| ['A', 'B', 'C'][turn.contender])
                 .collect()
         };
-        for round in 0..10 {
-            let first = order(3 * round);
-            let mut rotations: Vec<_> = (0..3).map(|place| order(3 * round + place)).collect();
+        for block in 0..10 {
+            let first = order(3 * block);
+            let mut rotations: Vec<_> = (0..3).map(|place| order(3 * block + place)).collect();
             rotations.sort_unstable();
             rotations.dedup();
             assert_eq!(rotations.len(), 3);
@@ -149,12 +149,20 @@ mod tests {
             two.iter().all(|order| !one.contains(order)),
             "no order of 40320 comes twice"
         );
-        assert!(!one.contains(&start(8, 1)));
+        assert!(!one.contains(&start(0, 8, 1)));
+    }
+
+    #[test]
+    fn each_round_starts_in_another_order() {
+        let orders: Vec<_> = (0..6).map(|round| start(round, 8, SEED)).collect();
+        for (place, order) in orders.iter().enumerate() {
+            assert!(!orders[..place].contains(order), "{orders:?}");
+        }
     }
 
     #[test]
     fn anyone_may_be_started_first() {
-        let mut firsts: Vec<_> = (0..100).map(|seed| start(5, seed)[0]).collect();
+        let mut firsts: Vec<_> = (0..100).map(|seed| start(0, 5, seed)[0]).collect();
         firsts.sort_unstable();
         firsts.dedup();
         assert_eq!(firsts, [0, 1, 2, 3, 4]);
@@ -162,8 +170,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn everyone_is_started_once(contenders in 0usize..20, seed: u64) {
-            let mut order = start(contenders, seed);
+        fn everyone_is_started_once(round in 0u32..9, contenders in 0usize..20, seed: u64) {
+            let mut order = start(round, contenders, seed);
             order.sort_unstable();
             prop_assert_eq!(order, (0..contenders).collect::<Vec<_>>());
         }

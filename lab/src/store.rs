@@ -1,5 +1,7 @@
 //! Where results are kept: a folder for each, written anew as the lab goes, never half.
 
+mod schema_1;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -124,13 +126,19 @@ pub fn load(path: &Path) -> anyhow::Result<LabResult> {
         anyhow::Error::new(error).context(format!("{} {what}", path.display()))
     })?;
     let schema = value.get("schema").and_then(serde_json::Value::as_u64);
+    let known = schema.is_some_and(|schema| (1..=u64::from(crate::result::SCHEMA)).contains(&schema));
     anyhow::ensure!(
-        schema == Some(u64::from(crate::result::SCHEMA)),
-        "{} has schema {}, this lab reads {}: use the lab that wrote it",
+        known,
+        "{} has schema {}, this lab reads 1 to {}: use the lab that wrote it",
         path.display(),
         schema.map_or("none".to_owned(), |schema| schema.to_string()),
         crate::result::SCHEMA
     );
+    let value = if schema == Some(1) {
+        schema_1::upgraded(value)
+    } else {
+        value
+    };
     serde_json::from_value(value).with_context(|| format!("{} is no result of the lab", path.display()))
 }
 

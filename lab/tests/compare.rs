@@ -20,7 +20,9 @@ fn text(bytes: &[u8]) -> String {
 
 /// A sweep in as little time as it takes; its result.
 fn sweep(folder: &Path, words: &[&str]) -> lab::result::LabResult {
-    let common = ["sweep", "--slice", "30ms", "--cycles", "3", "--no-pin"];
+    let common = [
+        "sweep", "--slice", "30ms", "--rounds", "1", "--cycles", "3", "--no-pin",
+    ];
     let output = lab(folder, &[&common, words].concat());
     let stderr = text(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{stderr}");
@@ -52,7 +54,7 @@ fn a_sweep_over_connections_measures_every_value() {
         for family in &sweep.families {
             let run = result.run(&point.scenario, family).unwrap();
             assert_eq!(run.offered_per_second, Some(200.0));
-            assert_eq!(run.cycles[0].connections, point.value as u64);
+            assert_eq!(run.cycles().next().unwrap().connections, point.value as u64);
         }
     }
 }
@@ -87,7 +89,16 @@ fn before_and_after(folder: &Path) -> (PathBuf, PathBuf) {
         "200",
         "--no-pin",
     ];
-    let short = ["--slice", "60ms", "--cycles", "6", "--contenders", "epoll,tokio"];
+    let short = [
+        "--slice",
+        "60ms",
+        "--rounds",
+        "3",
+        "--cycles",
+        "2",
+        "--contenders",
+        "epoll,tokio",
+    ];
     let output = lab(folder, &[&flags[..], &short].concat());
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let before = folder.join("results/latest/result.json");
@@ -102,7 +113,7 @@ fn before_and_after(folder: &Path) -> (PathBuf, PathBuf) {
         .runs
         .iter_mut()
         .filter(|run| run.contender == "tokio")
-        .flat_map(|run| &mut run.cycles)
+        .flat_map(lab::result::Run::cycles_mut)
     {
         cycle.server_cpu_seconds = cycle.server_cpu_seconds.map(|seconds| seconds * 100.0);
     }

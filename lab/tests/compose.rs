@@ -62,7 +62,8 @@ const LOAD: &[(&str, &str)] = &[
     ("THINK_TIME", "200ms"),
     ("SLICE", "2s"),
     // As many as an interval needs.
-    ("CYCLES", "6"),
+    ("ROUNDS", "3"),
+    ("CYCLES", "2"),
 ];
 
 /// For the figures: open loops, whose load is the same from a slice's first second to its last, and slices long enough for
@@ -73,6 +74,7 @@ const OPEN_LOAD: &[(&str, &str)] = &[
     ("RATE", "3000"),
     ("ARRIVALS", "burst 5ms"),
     ("SLICE", "20s"),
+    ("ROUNDS", "1"),
     ("CYCLES", "1"),
 ];
 
@@ -305,6 +307,7 @@ fn a_killed_server_costs_its_own_run_alone() {
     }
     let files = ["docker-compose.yml", "compose.host.yml", IMPATIENT];
     let mut project = Project::new(&root(), "host", LOAD).with_files(&files);
+    project.set("ROUNDS", "1");
     project.set("CYCLES", "4");
     project.set("LAB_REPEAT", "true");
     nobody_publishes(&mut project);
@@ -337,7 +340,7 @@ fn a_killed_server_costs_its_own_run_alone() {
     );
     for contender in ["epoll", "tokio", "go-net"] {
         nothing_was_lost(runs[contender], 100);
-        let cycles = items(&runs[contender]["cycles"]).len();
+        let cycles = items(&runs[contender]["rounds"][0]["cycles"]).len();
         assert_eq!(cycles, 4, "{contender} did not go on: {:#}", runs[contender]);
     }
     // The lab goes on as well, without the dead one, until it is told to end.
@@ -375,7 +378,7 @@ fn nobody_publishes(project: &mut Project) {
 #[ignore = "needs Docker"]
 fn the_defaults_run_and_stopping_writes_the_report_in_time() {
     let _machine = machine();
-    let shortened = [("SLICE", "1s"), ("CYCLES", "1")];
+    let shortened = [("SLICE", "1s"), ("ROUNDS", "1"), ("CYCLES", "1")];
     let project =
         Project::new(&root(), "defaults", &shortened).with_files(&["docker-compose.yml", IMPATIENT]);
     start(&project, SERVICES);
@@ -388,7 +391,7 @@ fn the_defaults_run_and_stopping_writes_the_report_in_time() {
         for run in runs.values() {
             eprintln!("{scenario} {}: {}", run["contender"], run["verdicts"]);
             nothing_was_lost(run, connections);
-            assert_eq!(items(&run["cycles"]).len(), 1, "{run:#}");
+            assert_eq!(items(&run["rounds"][0]["cycles"]).len(), 1, "{run:#}");
         }
     }
     // Once more, and not to its end.

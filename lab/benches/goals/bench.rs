@@ -13,6 +13,9 @@ use lab::verdict::Verdict;
 /// Seeds the intervals.
 const SEED: u64 = 1;
 
+/// Slices of each contender per start of all.
+const CYCLES: u32 = 5;
+
 /// What all sections share.
 pub struct Bench {
     /// Where results are kept.
@@ -45,7 +48,7 @@ impl Bench {
     /// Where and how it was measured, in a sentence.
     pub fn conditions(&self) -> String {
         format!(
-            "{}{} cycles of 200 ms slices, {} messages/s where it says no other; medians with 95 % intervals.\n",
+            "{}{} cycles of 200 ms slices in rounds of {CYCLES}, {} messages/s where it says no other; means over rounds with 95 % intervals.\n",
             self.machine.borrow(),
             self.cycles,
             self.rate
@@ -74,7 +77,8 @@ impl Bench {
             .env_clear()
             .envs(kept)
             .arg(action)
-            .args(["--slice", "200ms", "--cycles", &(times * self.cycles).to_string()])
+            .args(["--slice", "200ms", "--cycles", &CYCLES.to_string()])
+            .args(["--rounds", &(times * self.cycles).div_ceil(CYCLES).to_string()])
             .arg("--output")
             .arg(&output)
             .args(words)
@@ -159,8 +163,8 @@ pub fn cpu_ratio(result: &LabResult, scenario: &str, above: &str, below: &str) -
 }
 
 fn paired(above: &Run, below: &Run) -> Result<Estimate, String> {
-    comparison::ratio(above, below, comparison::CPU, SEED)
-        .map(|(estimate, _)| estimate)
+    comparison::ratio(above, below, comparison::CPU)
+        .map(|ratio| ratio.estimate)
         .ok_or_else(|| "its CPU time is not known".to_owned())
 }
 
@@ -169,8 +173,11 @@ pub fn client_over_server(result: &LabResult, scenario: &str, contender: &str) -
     let run = flat_out(result, scenario, contender)?;
     let ratio =
         |cycle: &Cycle| Some(cycle.client_cpu_micros_per_message()? / cycle.server_cpu_micros_per_message()?);
-    let ratios: Vec<f64> = run.cycles.iter().filter_map(ratio).collect();
-    stats::estimate(&ratios, SEED).ok_or_else(|| "its CPU time is not known".to_owned())
+    let rounds = run.rounds.iter();
+    let ratios: Vec<Vec<f64>> = rounds
+        .map(|round| round.cycles.iter().filter_map(ratio).collect())
+        .collect();
+    stats::over_rounds(&ratios).ok_or_else(|| "its CPU time is not known".to_owned())
 }
 
 /// How much longer the 99th percentile of the response time is, in microseconds: the difference of two slices of one
@@ -178,9 +185,18 @@ pub fn client_over_server(result: &LabResult, scenario: &str, contender: &str) -
 /// of a whole run, and of the few slices that it hit.
 pub fn p99_more(result: &LabResult, scenario: &str, above: &str, below: &str) -> Result<Estimate, String> {
     let (above, below) = (ok_run(result, scenario, above)?, ok_run(result, scenario, below)?);
-    let differences = above.cycles.iter().filter_map(|cycle| {
-        let other = below.cycles.iter().find(|other| other.cycle == cycle.cycle)?;
-        Some(cycle.response_micros_p99 - other.response_micros_p99)
+    let numbered = |run: &Run| -> Vec<((u32, u32), f64)> {
+        let rounds = run.rounds.iter();
+        let p99s = rounds.flat_map(|round| {
+            let cycles = round.cycles.iter();
+            cycles.map(|cycle| ((round.round, cycle.cycle), cycle.response_micros_p99))
+        });
+        p99s.collect()
+    };
+    let below = numbered(below);
+    let differences = numbered(above).into_iter().filter_map(|(number, p99)| {
+        let (_, other) = below.iter().find(|(other, _)| *other == number)?;
+        Some(p99 - other)
     });
     let differences: Vec<f64> = differences.collect();
     stats::estimate(&differences, SEED).ok_or_else(|| "no cycle has both".to_owned())

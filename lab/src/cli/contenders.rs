@@ -4,6 +4,8 @@ use super::{UsageError, of_flag};
 use crate::config::Config;
 use crate::contender::Contender;
 
+/// Who takes part when nobody is named.
+pub const DEFAULT_CONTENDERS: &str = "engines,go-net,own";
 /// Whom all others are compared to when nobody else is named.
 const DEFAULT_BASELINE: &str = "epoll";
 
@@ -39,6 +41,23 @@ pub fn baseline(told: Option<&str>, contenders: &[Contender]) -> Result<String, 
             format!("`{name}` takes no part: choose among {}", listed(contenders)),
         )),
     }
+}
+
+/// The contenders that the user named: in a list of contenders, by a definition, or as the baseline. The default list names
+/// nobody, and neither does a word for a group.
+pub fn named(
+    list: &[String],
+    own: &[Contender],
+    baseline: Option<&str>,
+    contenders: &[Contender],
+) -> Vec<String> {
+    let listed: Vec<_> = list.iter().map(|name| name.trim()).collect();
+    let by_list = listed.join(",") != DEFAULT_CONTENDERS;
+    let said = |name: &str| {
+        by_list && listed.contains(&name) || own.iter().any(|own| own.name == name) || baseline == Some(name)
+    };
+    let names = contenders.iter().map(|contender| &contender.name);
+    names.filter(|name| said(name)).cloned().collect()
 }
 
 fn listed(contenders: &[Contender]) -> String {

@@ -6,12 +6,15 @@ use std::time::Duration;
 use client::summary::Arrivals;
 use sys::cpu::CpuSet;
 
+use super::contenders::DEFAULT_CONTENDERS;
 use super::typed::Typed;
 use super::values;
+use crate::exit::{EXIT_CODES, Undecided};
 use crate::fail_if::Rule;
 
 /// The flags of `lab run`.
 #[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct Args {
     /// Scenarios: `few`, `many`, or the path of a .toml file; several with commas
     #[arg(
@@ -81,8 +84,8 @@ pub struct SweepArgs {
 #[command(
     after_help = "A rule of --fail-if reads as after over before: `few: epoll cpu_micros_per_message > 1.05` fails when a message \
     costs epoll over 5 % more after than before. `few: tokio/epoll cpu_micros_per_message > 1.05` asks for the ratio of the \
-    two, after over before, in which a machine's drift cancels. What chance explains (the interval holds 1) counts as 1. What cannot be decided \
-    fails: a run that is not ok or was stopped, two machines without a baseline, two loads. Give both runs the same --rate: \
+    two, after over before, in which a machine's drift cancels. A rule holds when the whole interval is beyond its bound. What cannot be known \
+    fails with exit code 5: a run that is not ok or was stopped, two machines without a baseline, two loads. Give both runs the same --rate: \
     rates over 2 % apart are two loads, and `auto` measures it anew each time."
 )]
 pub struct CompareArgs {
@@ -90,9 +93,18 @@ pub struct CompareArgs {
     pub before: PathBuf,
     /// Another one: after
     pub after: PathBuf,
-    /// Fail (exit code 3) when this holds, or cannot be decided; repeatable
+    /// Fail (exit code 3) when this holds; repeatable
     #[arg(long, env = "COMPARE_FAIL_IF", value_delimiter = ';', value_name = "RULE")]
     pub fail_if: Vec<Rule>,
+    /// What it means when the bound of a rule lies within the interval: fail (exit code 4) or pass
+    #[arg(
+        long,
+        env = "COMPARE_UNDECIDED",
+        value_enum,
+        default_value = "fail",
+        value_name = "fail|pass"
+    )]
+    pub undecided: Undecided,
     /// Write it to this file as well, as markdown
     #[arg(long, env = "COMPARE_OUTPUT", value_name = "FILE.md")]
     pub output: Option<PathBuf>,
@@ -110,7 +122,7 @@ pub struct Common {
         long,
         env,
         value_delimiter = ',',
-        default_value = "engines,go-net,own",
+        default_value = DEFAULT_CONTENDERS,
         value_name = "LIST"
     )]
     pub(super) contenders: Vec<String>,
@@ -126,9 +138,18 @@ pub struct Common {
     /// How long a slice is [default: the scenario's, 250ms]
     #[arg(long, env, value_parser = values::duration, value_name = "DURATION")]
     pub(super) slice: Option<Duration>,
-    /// Slices of each contender; fewer than 6 have no interval [default: the scenario's, 40]
+    /// Starts of each contender; one round has no interval [default: the scenario's, 6]
+    #[arg(long, env, value_parser = values::rounds, value_name = "N")]
+    pub(super) rounds: Option<u32>,
+    /// Slices of each contender per round [default: the scenario's, 5]
     #[arg(long, env, value_parser = values::cycles, value_name = "N")]
     pub(super) cycles: Option<u32>,
+    /// Go on with rounds until every interval of CPU per message is at most this far from its ratio, such as 2%
+    #[arg(long, env, value_parser = values::percent, value_name = "PERCENT")]
+    pub(super) until: Option<f64>,
+    /// With --until: begin no further round of a scenario after this time
+    #[arg(long, env, default_value = "10m", value_parser = values::duration, value_name = "DURATION")]
+    pub(super) max_time: Duration,
     /// Arrivals in open loops: smooth, poisson, or 'burst 1ms'; smooth and bursts drift to and fro by one gap, so that
     /// kernel ticks meet every point of the work [default: the scenario's]
     #[arg(long, env, value_name = "ARRIVALS")]
@@ -136,7 +157,7 @@ pub struct Common {
     /// Think time in closed loops [default: the scenario's]
     #[arg(long, env, value_parser = values::duration, value_name = "DURATION")]
     pub(super) think_time: Option<Duration>,
-    /// A short look: few cycles, under 30 s in all
+    /// A short look: 3 rounds of 2 short slices, under a minute in all
     #[arg(long, env)]
     pub(super) quick: bool,
     /// Where results go
@@ -146,10 +167,12 @@ pub struct Common {
     #[arg(long, env, default_value = "1", value_parser = values::seed, value_name = "N")]
     pub(super) seed: u64,
     /// Fail (exit code 3) when this holds, such as 'tokio/epoll cpu_micros_per_message > 1.5' or
-    /// 'few: epoll response_micros.p99 > 1000', or cannot be decided; a ratio that chance explains (its interval holds 1)
-    /// counts as 1; repeatable
+    /// 'few: epoll response_micros.p99 > 1000'; it holds when the whole interval is beyond the bound; repeatable
     #[arg(long, env, value_delimiter = ';', value_name = "RULE")]
     pub(super) fail_if: Vec<Rule>,
+    /// What it means when the bound of a rule lies within the interval: fail (exit code 4) or pass
+    #[arg(long, env, value_enum, default_value = "fail", value_name = "fail|pass")]
+    pub(super) undecided: Undecided,
     /// CPUs of the servers, such as 0-3,6 [default: the first half of the physical cores, or what --client-cpus leaves]
     #[arg(long, env, value_name = "LIST")]
     pub(super) server_cpus: Option<CpuSet>,

@@ -99,7 +99,7 @@ fn the_time_that_help_and_readme_promise_suffices_for_all_default_contenders() {
         let config = run.validated(&crate::engines::names(), &Cores::new("0-1".parse().unwrap(), &[]));
         crate::runner::estimate(&config.unwrap(), |_| true)
     };
-    assert!(planned(&["--quick"]) < Duration::from_secs(30));
+    assert!(planned(&["--quick"]) < Duration::from_secs(60));
     assert!(planned(&[]) < Duration::from_secs(180));
     let config = config(&[]).unwrap();
     let all = crate::runner::estimate(&config, |_| true);

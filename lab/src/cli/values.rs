@@ -5,7 +5,7 @@ use std::time::Duration;
 use server::engine::{EVENTS_MAX, WORKERS_MAX};
 use telemetry::profile::request::HERTZ;
 
-use crate::scenario::{CONNECTIONS_MAX, MESSAGE_BYTES_MAX};
+use crate::scenario::{CONNECTIONS_MAX, MESSAGE_BYTES_MAX, ROUNDS_MAX};
 
 /// The longest profile that the servers take.
 const PROFILE_SECONDS_MAX: u64 = 300;
@@ -24,6 +24,19 @@ pub fn workers(text: &str) -> Result<usize, String> {
 
 pub fn events(text: &str) -> Result<usize, String> {
     between(text, 1, EVENTS_MAX as u64).map(|number| number as usize)
+}
+
+pub fn rounds(text: &str) -> Result<u32, String> {
+    between(text, 1, ROUNDS_MAX.into()).map(|number| number as u32)
+}
+
+/// A percentage as a share: `2%` or `2` is 0.02.
+pub fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_end_matches('%').trim_end().parse::<f64>().ok();
+    number
+        .filter(|percent| *percent > 0.0 && *percent <= 100.0)
+        .map(|percent| percent / 100.0)
+        .ok_or_else(|| "should be more than 0% and at most 100%, such as 2%".to_owned())
 }
 
 pub fn cycles(text: &str) -> Result<u32, String> {

@@ -165,7 +165,7 @@ fn answer(compared: &Compared<'_>, contender: &Contender<'_>) -> String {
         Finding::More => format!("{who}{to} takes more"),
         Finding::NoInterval => format!(
             "{who}{to} {}, so chance is not excluded",
-            stats::too_few(contender.cycles)
+            stats::too_few(contender.rounds)
         ),
     };
     let doubt = match compared.baseline {

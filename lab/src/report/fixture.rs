@@ -9,7 +9,8 @@ use crate::comparison;
 use crate::machine::Machine;
 use crate::profile::record;
 use crate::result::{
-    Bytes, ClientFigures, Cycle, LabResult, ProfileRecord, Run, SCHEMA, ServerFigures, Skipped, TopFunction,
+    Bytes, ClientFigures, Cycle, LabResult, ProfileRecord, Round, Run, SCHEMA, ServerFigures, Skipped,
+    TopFunction,
 };
 use crate::verdict::Verdict;
 
@@ -274,7 +275,26 @@ pub fn run(scenario: &str, contender: &str, cpu_micros: f64, cycles: u32) -> Run
             server_sent: Some(1),
             client_received: 1,
         }),
-        cycles: (0..cycles).map(cycle).collect(),
+        rounds: rounds((0..cycles).map(cycle).collect(), Some(8 << 20)),
         ..Run::default()
     }
+}
+
+/// Cycles in rounds of two, as if every server had been started again after two slices.
+pub fn rounds(cycles: Vec<Cycle>, resident_bytes: Option<u64>) -> Vec<Round> {
+    let round = |(cycles, round): (&[Cycle], u32)| Round {
+        round,
+        restarted: true,
+        resident_bytes,
+        cycles: cycles
+            .iter()
+            .zip(0..)
+            .map(|(cycle, number)| Cycle {
+                cycle: number,
+                ..cycle.clone()
+            })
+            .collect(),
+        ..Round::default()
+    };
+    cycles.chunks(2).zip(0..).map(round).collect()
 }

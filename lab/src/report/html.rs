@@ -174,6 +174,7 @@ fn settings(result: &LabResult) -> Table {
             scenario.message_bytes.to_string(),
             scenario.pace.to_string(),
             humantime::format_duration(scenario.slice()).to_string(),
+            scenario.rounds.to_string(),
             scenario.cycles.to_string(),
             super::or_missing(pairs, |pairs| pairs.to_string()),
         ]
@@ -186,7 +187,8 @@ fn settings(result: &LabResult) -> Table {
             "message bytes",
             "pace",
             "slice",
-            "cycles planned",
+            "rounds planned",
+            "cycles per round",
             "pairs for a ratio",
         ],
         rows.collect(),

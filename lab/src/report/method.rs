@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::machine::Machine;
 use crate::result::{CONNECTIONS_THAT_WEIGH, LabResult};
 use crate::scenario::{Pace, Scenario};
-use crate::stats::{self, INTERVAL_VALUES_MIN};
+use crate::stats;
 
 /// The columns of the clients' table.
 pub const CLIENT_COLUMNS: [&str; 6] = [
@@ -23,8 +23,7 @@ pub fn client_rows(result: &LabResult, scenario: &str) -> Vec<[String; CLIENT_CO
         let cost = run.client.cpu_micros_per_message;
         let user = run.server.cpu_user_share;
         let waited: Vec<f64> = run
-            .cycles
-            .iter()
+            .cycles()
             .filter_map(|cycle| cycle.client_waited_share)
             .collect();
         let waited = stats::median(&waited);
@@ -58,12 +57,14 @@ pub fn method(config: &Config) -> String {
         (false, _) => ", each as fast as its replies come",
     };
     format!(
-        "Every server and every client is a process of its own ({cpus}; {} worker(s) for each server). All contenders of a \
+        "Every server and every client is a process of its own ({cpus}; {} worker(s) for each server). In a round all contenders of a \
          scenario are up with their connections established before the first slice. Then one at a time is under load, in \
          an order that changes from cycle to cycle{offered}. Figures are medians over cycles; \
          quantiles come from the sum of all cycles' histograms; response time counts from when a request was due. CPU is \
-         the server's user and system time over slice and drain. A ratio is formed within each cycle; shown is the \
-         median over cycles with a 95 % interval from a bootstrap (seed {}); fewer than {INTERVAL_VALUES_MIN} cycles have none. A run that is not ok is left out of ratios. \
+         the server's user and system time over slice and drain. In each round all servers and clients are started \
+         afresh, in another order (seed {}). A ratio is formed within each cycle. A round's ratio is the median of its cycles'. \
+         Shown is the mean over rounds. Its 95 % interval comes from how rounds differ, so one round has none. Of 20 such \
+         intervals one misses by chance. A run that is not ok is left out of ratios. \
          Capacity is what a closed loop without think \
          time reached before the measurement. Wake-ups are voluntary context switches of the server. The user share is \
          in the kernel's ticks, so coarse. Resident memory per connection is what a server's memory grew by, over its \

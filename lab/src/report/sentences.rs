@@ -18,19 +18,17 @@ pub fn question(result: &LabResult, scenario: &Scenario) -> String {
     let offered = offered(result, &scenario.name).map_or_else(String::new, |rate| {
         format!(", {} messages/s offered", count(rate))
     });
-    let cycles = result
-        .runs_of(&scenario.name)
-        .map(|run| run.cycles.len())
-        .max()
-        .unwrap_or(0);
+    let runs = || result.runs_of(&scenario.name);
+    let cycles = runs().map(|run| run.cycles().count()).max().unwrap_or(0);
+    let rounds = runs().map(|run| run.rounds.len()).max().unwrap_or(0);
     format!(
-        "{} connections, messages of {} bytes, {}{offered}; {} {} of {} slices",
+        "{} connections, messages of {} bytes, {}{offered}; {cycles} {} of {} slices in {rounds} {}",
         count(scenario.connections as f64),
         scenario.message_bytes,
         scenario.pace,
-        cycles,
         if cycles == 1 { "cycle" } else { "cycles" },
-        humantime::format_duration(scenario.slice())
+        humantime::format_duration(scenario.slice()),
+        if rounds == 1 { "round" } else { "rounds" },
     )
 }
 
@@ -123,7 +121,7 @@ fn told_apart(others: &[&Comparison], same_rate: bool) -> Option<String> {
         let _ = write!(
             text,
             ": {}, so how far chance goes is not known",
-            stats::too_few(unsure.cycles)
+            stats::too_few(unsure.rounds.len())
         );
     }
     Some(text)

@@ -93,9 +93,8 @@ pub fn tables(result: &LabResult) -> Vec<Table> {
                     return "baseline".to_owned();
                 }
                 let base = find(result, baseline, point).filter(|base| base.is_ok() && run.is_ok());
-                let ratio =
-                    base.and_then(|base| comparison::ratio(run, base, comparison::CPU, result.config.seed));
-                or_missing(ratio, |(ratio, _)| interval(ratio))
+                let ratio = base.and_then(|base| comparison::ratio(run, base, comparison::CPU));
+                or_missing(ratio, |ratio| interval(ratio.estimate))
             })
         }));
     }
@@ -159,7 +158,7 @@ fn growth(
     }
     let seed = result.config.seed;
     if first.scenario == point.scenario {
-        Some(comparison::ratio(run, base, comparison::CPU, seed)?.0)
+        Some(comparison::ratio(run, base, comparison::CPU)?.estimate)
     } else {
         comparison::unpaired(run, base, comparison::CPU, seed)
     }

@@ -135,6 +135,22 @@ pub fn warm_up(
     Ok(pace)
 }
 
+/// Puts each lane under the offered load once, uncounted: in later rounds, when the rate is known.
+pub fn rehearse(
+    session: &mut Session<'_>,
+    scenario: &Scenario,
+    lanes: &mut [Lane],
+    pace: Pace,
+) -> Result<(), Interrupted> {
+    let duration = scenario.slice().min(WARM_UP_MAX);
+    for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
+        session.enter(scenario, &lane.record.contender, Phase::WarmUp);
+        lane.rehearse(session, pace, duration)?;
+        session.enter(scenario, &lane.record.contender, Phase::Idle);
+    }
+    Ok(())
+}
+
 fn overtaxes(slice: &client::summary::Slice) -> bool {
     let evidence = Evidence {
         open_loop: true,

@@ -15,7 +15,7 @@ use crate::contender::{Contender, Origin};
 use crate::measure::MachineCpu;
 use crate::metrics::Phase;
 use crate::preflight;
-use crate::result::{Bytes, Skipped};
+use crate::result::{Bytes, Round, Skipped};
 use crate::scenario::Scenario;
 use crate::schedule::Turn;
 use crate::verdict::Death;
@@ -45,6 +45,15 @@ pub struct Lane {
     ended_while_profiled: bool,
 }
 
+/// Which start of a contender it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Place {
+    /// The round, from 0.
+    pub round: u32,
+    /// The place in the order of starts, from 0.
+    pub position: usize,
+}
+
 /// Starts the server, and the client with all its connections. A contender that cannot take part becomes a row of
 /// the skipped.
 pub fn start(
@@ -52,6 +61,7 @@ pub fn start(
     scenario: &Scenario,
     index: usize,
     contender: &Contender,
+    place: Place,
 ) -> Result<Result<Lane, Skipped>, Interrupted> {
     let skipped = |why: String| {
         Ok(Err(Skipped {
@@ -77,7 +87,9 @@ pub fn start(
         }
     };
     let metrics = server.source.metrics.clone();
-    let wants_profile = profile::wanted(session, scenario, &contender.name, metrics.as_deref())?;
+    // Asked once: what a profiler keeps does not grow from round to round.
+    let wants_profile =
+        place.round == 0 && profile::wanted(session, scenario, &contender.name, metrics.as_deref())?;
     let before = server.source.read();
     let counted = server.source.totals();
     session.enter(scenario, &contender.name, Phase::Ramp);
@@ -96,10 +108,23 @@ pub fn start(
         }
     };
     session.enter(scenario, &contender.name, Phase::Idle);
-    let mut record = Record::default();
+    let mut record = session.parked.0.remove(&contender.name).unwrap_or_default();
     record.contender.clone_from(&contender.name);
-    record.resident_bytes_before_connections = before.memory.map(|memory| memory.resident_bytes);
-    record.ramp_seconds = client.ramp_seconds;
+    let restarted = !matches!(contender.origin, Origin::Running { .. });
+    // A server that served earlier connections of ours has not given all their memory back.
+    let fresh = restarted || session.reached.insert(server.echo.clone());
+    if !fresh {
+        record.cannot_check("memory before the connections, in later rounds and scenarios: the server stays up and keeps memory of earlier connections; restart it before the lab runs one scenario");
+    }
+    let resident = before.memory.map(|memory| memory.resident_bytes);
+    record.begin_round(Round {
+        round: place.round,
+        start_position: place.position,
+        restarted,
+        ramp_seconds: client.ramp_seconds,
+        resident_bytes_before_connections: resident.filter(|_| fresh),
+        ..Round::default()
+    });
     let others = session.config.contenders.iter();
     Ok(Ok(Lane {
         client,
@@ -143,7 +168,7 @@ impl Lane {
 
     /// Reads what is read once before all counted slices.
     pub fn begin(&mut self) {
-        self.record.totals_before = self.server.source.totals();
+        self.record.begin_slices(self.server.source.totals());
         self.last = self
             .server
             .source
@@ -184,7 +209,7 @@ impl Lane {
         if let Some(((last, since), now)) = self.last.zip(self.server.source.cpu_seconds()) {
             self.record.add_idle(now - last, since.elapsed().as_secs_f64());
         }
-        self.record.totals_after = self.server.source.totals();
+        self.record.end_slices(self.server.source.totals());
     }
 
     /// A slice during which the server is profiled, after all that are measured: whatever happens in it is no matter of
@@ -239,8 +264,8 @@ impl Lane {
         }
         self.record.replace_errors(errors);
         if self.shares_server {
-            let why = "bytes: its server counts those of other contenders too";
-            self.record.unchecked.push(why.to_owned());
+            self.record
+                .cannot_check("bytes: its server counts those of other contenders too");
             return Ok(());
         }
         let mut bytes = Bytes {
@@ -266,10 +291,15 @@ impl Lane {
         })?;
         if bytes.server_received.is_none() || bytes.server_sent.is_none() {
             let why = "bytes: the server shows no metrics that count them (echolab_received_bytes_total, echolab_sent_bytes_total)";
-            self.record.unchecked.push(why.to_owned());
+            self.record.cannot_check(why);
         }
-        self.record.bytes = Some(bytes);
+        self.record.end_round(Some(bytes), None);
         Ok(())
+    }
+
+    /// What is known of the run so far; client and server end.
+    pub fn into_record(self) -> Record {
+        self.record
     }
 
     /// Ends client and server.

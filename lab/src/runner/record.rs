@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use client::summary::{Quantiles, Slice};
 use telemetry::latency::Latency;
 
-use crate::measure::{EpollTotals, MachineCpu, Reading, Totals};
-use crate::result::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Run, ServerFigures};
+use crate::measure::{MachineCpu, Reading, Totals};
+use crate::result::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Round, Run, ServerFigures, Spread};
 use crate::scenario::Scenario;
 use crate::schedule::Turn;
 use crate::stats;
@@ -25,28 +25,29 @@ pub struct Record {
     pub offered_per_second: Option<f64>,
     /// Closed-loop capacity, and whether the client was what limited it.
     pub capacity: Option<(f64, bool)>,
-    /// Before the first connection.
-    pub resident_bytes_before_connections: Option<u64>,
-    /// How long connecting took.
-    pub ramp_seconds: f64,
-    /// Before the first counted slice.
-    pub totals_before: Totals,
-    /// After the last one.
-    pub totals_after: Totals,
-    /// Message bytes of the connections' whole life, once they are closed.
-    pub bytes: Option<Bytes>,
     /// What ended it before its time.
     pub death: Option<Death>,
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
-    cycles: Vec<Cycle>,
-    readings: Vec<Reading>,
-    errors: BTreeMap<String, u64>,
+    rounds: Vec<RoundRecord>,
     response: Latency,
     service: Latency,
     idle: Idle,
     machine: MachineCpu,
     machine_seconds: f64,
+}
+
+/// What is known of one round so far.
+#[derive(Debug, Default)]
+struct RoundRecord {
+    /// What the result says of it.
+    round: Round,
+    /// Before the first counted slice.
+    totals_before: Totals,
+    /// After the last one.
+    totals_after: Totals,
+    readings: Vec<Reading>,
+    errors: BTreeMap<String, u64>,
 }
 
 /// CPU used while others were under load.
@@ -57,16 +58,82 @@ struct Idle {
 }
 
 impl Record {
-    /// Counts errors: those of slices that are measured, and of those before and after.
-    pub fn count_errors(&mut self, errors: &BTreeMap<String, u64>) {
-        for (reason, count) in errors {
-            *self.errors.entry(reason.clone()).or_default() += count;
+    /// A round begins: its server is up, its connections stand.
+    pub fn begin_round(&mut self, round: Round) {
+        self.rounds.push(RoundRecord {
+            round,
+            ..RoundRecord::default()
+        });
+    }
+
+    /// The round that goes on; the first one begins by itself.
+    fn current(&mut self) -> &mut RoundRecord {
+        if self.rounds.is_empty() {
+            self.rounds.push(RoundRecord::default());
+        }
+        let last = self.rounds.len() - 1;
+        &mut self.rounds[last]
+    }
+
+    /// What was read before the round's first counted slice.
+    pub fn begin_slices(&mut self, totals: Totals) {
+        self.current().totals_before = totals;
+    }
+
+    /// What was read after the round's last counted slice.
+    pub fn end_slices(&mut self, totals: Totals) {
+        self.current().totals_after = totals;
+    }
+
+    /// The round came to its end: what both sides counted over the life of its connections, and how the messages were
+    /// spread over them.
+    pub fn end_round(&mut self, bytes: Option<Bytes>, spread: Option<Spread>) {
+        let round = &mut self.current().round;
+        round.bytes = bytes;
+        round.spread = spread;
+    }
+
+    /// Says once what could not be checked, also when every round says it.
+    pub fn cannot_check(&mut self, why: &str) {
+        if self.unchecked.iter().all(|said| said != why) {
+            self.unchecked.push(why.to_owned());
         }
     }
 
-    /// The client's own sum of errors, which holds those between slices too.
+    /// Counts errors: those of slices that are measured, and of those before and after.
+    pub fn count_errors(&mut self, errors: &BTreeMap<String, u64>) {
+        let counted = &mut self.current().errors;
+        for (reason, count) in errors {
+            *counted.entry(reason.clone()).or_default() += count;
+        }
+    }
+
+    /// The client's own sum of the round's errors, which holds those between slices too.
     pub fn replace_errors(&mut self, errors: BTreeMap<String, u64>) {
-        self.errors = errors;
+        self.current().errors = errors;
+    }
+
+    /// Errors of all rounds, by reason.
+    fn errors(&self) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for (reason, count) in self.rounds.iter().flat_map(|round| &round.errors) {
+            *sums.entry(reason.clone()).or_default() += count;
+        }
+        sums
+    }
+
+    /// The slices of all rounds.
+    fn cycles(&self) -> impl Iterator<Item = &Cycle> {
+        self.rounds.iter().flat_map(|round| &round.round.cycles)
+    }
+
+    /// Message bytes: those of the first round in which some got lost, else the sum. `None` when a round did not come to
+    /// its end.
+    fn bytes(&self) -> Option<Bytes> {
+        let rounds: Option<Vec<Bytes>> = self.rounds.iter().map(|round| round.round.bytes).collect();
+        let rounds = rounds?;
+        let lost = rounds.iter().find(|bytes| !bytes.conserved()).copied();
+        lost.or_else(|| rounds.into_iter().reduce(Bytes::and))
     }
 
     /// Adds CPU that was used while others were under load.
@@ -84,7 +151,7 @@ impl Record {
 
     /// What others took: all that ran less server and client. Unknown when the server's own part is.
     fn others(&self) -> Option<Others> {
-        let own = self.cycles.iter().try_fold(0.0, |sum, cycle| {
+        let own = self.cycles().try_fold(0.0, |sum, cycle| {
             Some(sum + cycle.server_cpu_seconds? + cycle.client_cpu_seconds)
         })?;
         (self.machine_seconds > 0.0).then(|| Others {
@@ -107,7 +174,9 @@ impl Record {
                     .push(format!("the quantiles lack cycle {}: {error}", turn.cycle)),
             }
         }
-        self.cycles.push(Cycle {
+        let current = self.current();
+        current.readings.push(after);
+        current.round.cycles.push(Cycle {
             cycle: turn.cycle,
             position: turn.position,
             seconds: slice.seconds,
@@ -136,7 +205,6 @@ impl Record {
             },
             connections: slice.connections,
         });
-        self.readings.push(after);
     }
 
     /// What a message has cost the server so far, in microseconds of CPU: the run's figure.
@@ -146,8 +214,10 @@ impl Record {
 
     /// How far that may be off, by how its cycles differ: the standard error over the figure.
     pub fn cpu_relative_error(&self) -> Option<f64> {
-        let cycles = self.cycles.iter();
-        let costs: Vec<f64> = cycles.filter_map(Cycle::server_cpu_micros_per_message).collect();
+        let costs: Vec<f64> = self
+            .cycles()
+            .filter_map(Cycle::server_cpu_micros_per_message)
+            .collect();
         stats::median_relative_error(&costs)
     }
 
@@ -168,8 +238,8 @@ impl Record {
             capacity_per_second: self.capacity.map(|(capacity, _)| capacity),
             capacity_is_at_least: self.capacity.is_some_and(|(_, client_bound)| client_bound),
             replies_per_second: self.median(Cycle::replies_per_second).unwrap_or(0.0),
-            replies: self.cycles.iter().map(|cycle| cycle.replies).sum(),
-            errors: self.errors.clone(),
+            replies: self.cycles().map(|cycle| cycle.replies).sum(),
+            errors: self.errors(),
             server: self.server_figures(),
             client: self.client_figures(),
             response_micros: Quantiles::from(&self.response),
@@ -177,10 +247,10 @@ impl Record {
             histogram: self.response.to_base64(),
             service_histogram: self.service.to_base64(),
             others: self.others(),
-            bytes: self.bytes,
-            cycles: self.cycles.clone(),
+            bytes: self.bytes(),
+            rounds: self.rounds.iter().map(RoundRecord::to_round).collect(),
         };
-        if self.cycles.iter().all(|cycle| cycle.server_cpu_seconds.is_none()) && !self.cycles.is_empty() {
+        if self.cycles().all(|cycle| cycle.server_cpu_seconds.is_none()) && self.cycles().next().is_some() {
             run.unchecked.push("CPU and memory: the lab did not start this contender, and it shows no metrics with process_cpu_seconds_total (metrics=URL)".to_owned());
         }
         run
@@ -205,42 +275,40 @@ impl Record {
             client_apart: self.client_apart,
             connections: scenario.connections,
             silent_calibration: self.capacity.is_some_and(|(capacity, _)| capacity == 0.0),
-            cycles: self.cycles.iter().map(cycle).collect(),
-            errors: self.errors.clone(),
-            bytes: self.bytes,
+            cycles: self.cycles().map(cycle).collect(),
+            errors: self.errors(),
+            bytes: self.bytes(),
             death: self.death.clone(),
         }
     }
 
     fn median(&self, figure: impl Fn(&Cycle) -> Option<f64>) -> Option<f64> {
-        let values: Vec<f64> = self.cycles.iter().filter_map(figure).collect();
+        let values: Vec<f64> = self.cycles().filter_map(figure).collect();
         stats::median(&values)
     }
 
     fn server_figures(&self) -> ServerFigures {
-        let memory = |figure: fn(&telemetry::process::Memory) -> u64| {
-            let values: Vec<f64> = self
-                .readings
-                .iter()
-                .filter_map(|reading| reading.memory.as_ref())
-                .map(|memory| figure(memory) as f64)
-                .collect();
-            stats::median(&values).map(|value| value as u64)
-        };
-        let grown = |before: Option<f64>, after: Option<f64>| Some(after? - before?);
-        let modes = |totals: &Totals| totals.cpu_modes.unzip();
-        let (user_before, all_before) = modes(&self.totals_before);
-        let (user_after, all_after) = modes(&self.totals_after);
-        let user_share = grown(user_before, user_after)
-            .zip(grown(all_before, all_after))
-            .filter(|(_, all)| *all > 0.0)
-            .map(|(user, all)| (user / all).clamp(0.0, 1.0));
-        let replies: u64 = self.cycles.iter().map(|cycle| cycle.replies).sum();
-        let per_message = |figure: fn(&Totals) -> Option<f64>| {
-            grown(figure(&self.totals_before), figure(&self.totals_after))
-                .filter(|_| replies > 0)
-                .map(|grown| grown / replies as f64)
-        };
+        let readings: Vec<&Reading> = self.rounds.iter().flat_map(|round| &round.readings).collect();
+        let memory =
+            |figure: fn(&telemetry::process::Memory) -> u64| memory(readings.iter().copied(), figure);
+        let before = self.rounds.iter().filter_map(|round| {
+            let bytes = round.round.resident_bytes_before_connections?;
+            Some(bytes as f64)
+        });
+        let before: Vec<f64> = before.collect();
+        let (user, all) = self
+            .rounds
+            .iter()
+            .filter_map(|round| {
+                let ((user_before, all_before), (user, all)) =
+                    round.totals_before.cpu_modes.zip(round.totals_after.cpu_modes)?;
+                Some((user - user_before, all - all_before))
+            })
+            .fold((0.0, 0.0), |(users, alls), (user, all)| {
+                (users + user, alls + all)
+            });
+        let user_share = (all > 0.0).then(|| (user / all).clamp(0.0, 1.0));
+        let per_message = |figure: fn(&Totals) -> Option<f64>| self.per_message(figure);
         ServerFigures {
             cpu_micros_per_message: self.cpu_micros_per_message(),
             cpu_user_share: user_share,
@@ -248,7 +316,7 @@ impl Record {
             idle_cpu_percent: (self.idle.seconds > 0.0)
                 .then(|| self.idle.cpu_seconds / self.idle.seconds * 100.0),
             resident_bytes: memory(|memory| memory.resident_bytes),
-            resident_bytes_before_connections: self.resident_bytes_before_connections,
+            resident_bytes_before_connections: stats::median(&before).map(|bytes| bytes as u64),
             virtual_bytes: memory(|memory| memory.virtual_bytes),
             threads: memory(|memory| memory.threads),
             context_switches_per_message: per_message(|totals| totals.voluntary_switches),
@@ -258,17 +326,34 @@ impl Record {
         }
     }
 
-    /// What each epoll did between the first slice and the last, in the order of their numbers.
+    /// How much a count grew for each reply, over the rounds that have it before and after.
+    fn per_message(&self, figure: fn(&Totals) -> Option<f64>) -> Option<f64> {
+        let rounds = self.rounds.iter().filter_map(|round| {
+            let grown = figure(&round.totals_after)? - figure(&round.totals_before)?;
+            let replies: u64 = round.round.cycles.iter().map(|cycle| cycle.replies).sum();
+            Some((grown, replies))
+        });
+        let (grown, replies) = rounds.fold((0.0, 0), |(sum, replies), (grown, more)| {
+            (sum + grown, replies + more)
+        });
+        (replies > 0).then(|| grown / replies as f64)
+    }
+
+    /// What each epoll did between the first slice and the last of every round, in the order of their numbers.
     fn epolls(&self) -> Vec<EpollFigures> {
-        let figures = |(epoll, after): (&String, &EpollTotals)| {
-            let before = self.totals_before.epolls.get(epoll)?;
-            Some(EpollFigures {
-                epoll: epoll.clone(),
-                readable_events: (after.readable_events - before.readable_events) as u64,
-                connections: after.connections as u64,
-            })
-        };
-        let mut epolls: Vec<_> = self.totals_after.epolls.iter().filter_map(figures).collect();
+        let mut sums: BTreeMap<&String, EpollFigures> = BTreeMap::new();
+        for round in &self.rounds {
+            for (epoll, after) in &round.totals_after.epolls {
+                let Some(before) = round.totals_before.epolls.get(epoll) else {
+                    continue;
+                };
+                let sum = sums.entry(epoll).or_default();
+                sum.epoll.clone_from(epoll);
+                sum.readable_events += (after.readable_events - before.readable_events) as u64;
+                sum.connections = after.connections as u64;
+            }
+        }
+        let mut epolls: Vec<_> = sums.into_values().collect();
         epolls.sort_by_cached_key(|figures| {
             let number = figures.epoll.parse::<u64>().unwrap_or(u64::MAX);
             (number, figures.epoll.clone())
@@ -284,9 +369,33 @@ impl Record {
             send_lag_micros_p99: self
                 .median(|cycle| Some(cycle.send_lag_micros_p99))
                 .unwrap_or(0.0),
-            ramp_seconds: self.ramp_seconds,
+            ramp_seconds: self
+                .rounds
+                .iter()
+                .map(|round| round.round.ramp_seconds)
+                .fold(0.0, f64::max),
         }
     }
+}
+
+impl RoundRecord {
+    /// The round as it stands.
+    fn to_round(&self) -> Round {
+        Round {
+            resident_bytes: memory(&self.readings, |memory| memory.resident_bytes),
+            ..self.round.clone()
+        }
+    }
+}
+
+/// The median of a figure of memory over readings; `None` when no reading has it.
+fn memory<'a>(
+    readings: impl IntoIterator<Item = &'a Reading>,
+    figure: fn(&telemetry::process::Memory) -> u64,
+) -> Option<u64> {
+    let readings = readings.into_iter().filter_map(|reading| reading.memory.as_ref());
+    let values: Vec<f64> = readings.map(|memory| figure(memory) as f64).collect();
+    stats::median(&values).map(|value| value as u64)
 }
 
 fn percent(cpu_seconds: f64, cycle: &Cycle) -> Option<f64> {
@@ -297,6 +406,7 @@ fn percent(cpu_seconds: f64, cycle: &Cycle) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::EpollTotals;
     use std::time::Duration;
     use telemetry::process::Memory;
 
@@ -345,12 +455,18 @@ mod tests {
             };
             record.add(turn, &slice(1000), Some(1.0), reading(1.0 + cpu));
         }
-        record.totals_before.cpu_modes = Some((1.0, 2.0));
-        record.totals_after.cpu_modes = Some((1.2, 2.8));
-        record.totals_before.voluntary_switches = Some(100.0);
-        record.totals_after.voluntary_switches = Some(1600.0);
-        record.totals_before.allocated_bytes = Some(1_000.0);
-        record.totals_after.allocated_bytes = Some(625_000.0);
+        record.begin_slices(Totals {
+            cpu_modes: Some((1.0, 2.0)),
+            voluntary_switches: Some(100.0),
+            allocated_bytes: Some(1_000.0),
+            ..Totals::default()
+        });
+        record.end_slices(Totals {
+            cpu_modes: Some((1.2, 2.8)),
+            voluntary_switches: Some(1600.0),
+            allocated_bytes: Some(625_000.0),
+            ..Totals::default()
+        });
         record.add_idle(0.01, 2.0);
         let run = record.to_run(&scenario);
         let near = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs() < 1e-6;
@@ -385,13 +501,11 @@ mod tests {
                 .collect(),
             ..Totals::default()
         };
-        let mut record = Record {
-            totals_before: totals(&[("2", 50.0, 3.0), ("10", 10.0, 7.0)]),
-            ..Record::default()
-        };
+        let mut record = Record::default();
+        record.begin_slices(totals(&[("2", 50.0, 3.0), ("10", 10.0, 7.0)]));
         // A run that did not come to its last slice has none.
         assert_eq!(record.server_figures().epolls, []);
-        record.totals_after = totals(&[("10", 60.0, 6.0), ("2", 250.0, 4.0), ("new", 9.0, 1.0)]);
+        record.end_slices(totals(&[("10", 60.0, 6.0), ("2", 250.0, 4.0), ("new", 9.0, 1.0)]));
         let found: Vec<_> = record
             .server_figures()
             .epolls
@@ -399,6 +513,50 @@ mod tests {
             .map(|figures| (figures.epoll, figures.readable_events, figures.connections))
             .collect();
         assert_eq!(found, [("2".to_owned(), 200, 4), ("10".to_owned(), 50, 6)]);
+    }
+
+    #[test]
+    fn a_round_has_cycles_memory_and_bytes_of_its_own() {
+        let bytes = |sent| Bytes {
+            client_sent: sent,
+            client_received: sent,
+            server_received: Some(sent),
+            server_sent: Some(sent),
+        };
+        let mut record = Record::default();
+        for (round, sent) in [(0, 10), (1, 20)] {
+            record.begin_round(Round {
+                round,
+                resident_bytes_before_connections: Some(100 * sent),
+                ..Round::default()
+            });
+            let turn = Turn {
+                cycle: 0,
+                position: 0,
+                contender: 0,
+            };
+            record.add(turn, &slice(10), Some(1.0), reading(2.0));
+            assert_eq!(record.bytes(), None, "the round goes on");
+            record.count_errors(&BTreeMap::from([("lost".to_owned(), sent)]));
+            record.end_round(Some(bytes(sent)), None);
+        }
+        assert_eq!(record.bytes(), Some(bytes(30)));
+        let run = record.to_run(&Scenario::find("few").unwrap());
+        let seen: Vec<_> = run
+            .rounds
+            .iter()
+            .map(|round| (round.round, round.cycles.len(), round.resident_bytes))
+            .collect();
+        assert_eq!(seen, [(0, 1, Some(4096)), (1, 1, Some(4096))]);
+        assert_eq!(run.server.resident_bytes_before_connections, Some(1500));
+        assert_eq!(run.errors["lost"], 30);
+        // What one round lost, another cannot make good.
+        let lossy = Bytes {
+            client_received: 19,
+            ..bytes(20)
+        };
+        record.end_round(Some(lossy), None);
+        assert_eq!(record.bytes(), Some(lossy));
     }
 
     #[test]

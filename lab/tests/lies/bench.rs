@@ -77,6 +77,12 @@ impl Bench {
             .arg(&scenario)
             .arg("--output")
             .arg(&output)
+            // One start of each, unless a test says otherwise.
+            .args(if flags.contains(&"--rounds") {
+                &[][..]
+            } else {
+                &["--rounds", "1"]
+            })
             .args(flags)
             .args(liars.iter().flatten())
             .stdin(Stdio::null())
@@ -133,7 +139,7 @@ impl Lab {
     pub fn wait_for_cycles(&mut self, contender: &str, cycles: usize) {
         self.wait_for(&format!("{cycles} cycles of {contender}"), |result| {
             let run = result.runs.iter().find(|run| run.contender == contender);
-            run.is_some_and(|run| run.cycles.len() >= cycles)
+            run.is_some_and(|run| run.cycles().count() >= cycles)
         });
     }
 

@@ -246,7 +246,7 @@ fn what_has_no_profile_says_why_and_costs_nothing_else() {
     }
     assert_eq!(profile_of(&result, "foreign").missing, None);
     for run in &result.runs {
-        assert_eq!(run.cycles.len(), 2, "{}", run.contender);
+        assert_eq!(run.cycles().count(), 2, "{}", run.contender);
         assert!(run.errors.is_empty(), "{}: {:?}", run.contender, run.errors);
         assert!(!run.verdicts.contains(&Verdict::ServerDied), "{:?}", run.reasons);
     }
@@ -328,7 +328,7 @@ fn ctrl_c_in_a_profile_keeps_what_was_measured() {
     sys::child::terminate(lab.pid()).unwrap();
     let (result, code) = lab.finish();
     assert_eq!(code, 130);
-    assert_eq!(run_of(&result, "honest").cycles.len(), 2);
+    assert_eq!(run_of(&result, "honest").cycles().count(), 2);
     assert!(!result.complete && result.profiles.is_empty());
     wait_until_gone(server);
 }

@@ -45,7 +45,7 @@ const fn live(
 const REPLIES: &str = "/replies_per_second";
 const CPU_MICROS: &str = "/server/cpu_micros_per_message";
 const CPU_PERCENT: &str = "/server/cpu_percent";
-const CONNECTIONS: &str = "/cycles/0/connections";
+const CONNECTIONS: &str = "/rounds/0/cycles/0/connections";
 /// Of the scenarios that are tried.
 const MESSAGE_BYTES: f64 = 100.0;
 

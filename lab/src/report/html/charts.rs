@@ -119,11 +119,11 @@ impl Charts<'_> {
     }
 
     fn cpu(&self) -> Option<Chart> {
-        let seed = self.result.config.seed;
         let bars = self.bars(|run| {
             let micros = run.server.cpu_micros_per_message?;
             let dots = cycles(run);
-            let interval = stats::estimate(&dots, seed).and_then(|estimate| estimate.interval);
+            let interval =
+                comparison::over_rounds(run, comparison::CPU).and_then(|estimate| estimate.interval);
             Some(Bar {
                 note: format!("{} µs{}", decimal(micros, 2), bracketed(interval)),
                 parts: vec![self.part(run, micros, " pale")],
@@ -142,15 +142,15 @@ impl Charts<'_> {
                 .is_some_and(|evidence| evidence.interval.is_some())
         });
         let caption = if spread {
-            "A bar is the median over cycles, its whisker the 95 % interval, and each dot one cycle: the wider they lie, the noisier \
-             the machine. A hollow dot lies beyond the right edge."
+            "A bar is the median over cycles. Its whisker is the 95 % interval over rounds. Each dot is one cycle: the wider they lie, \
+             the noisier the machine. A hollow dot lies beyond the right edge."
                 .to_owned()
         } else {
             self.without_interval()
         };
         let rows = self.runs().map(|run| {
             let dots = cycles(run);
-            let estimate = stats::estimate(&dots, seed);
+            let estimate = comparison::over_rounds(run, comparison::CPU);
             let end = |q| or_missing(stats::quantile(&dots, q), |micros| decimal(micros, 2));
             vec![
                 run.contender.clone(),
@@ -178,16 +178,15 @@ impl Charts<'_> {
 
     /// What stands below a chart whose figures have no interval.
     fn without_interval(&self) -> String {
-        let most = self.runs().map(|run| run.cycles.len()).max().unwrap_or(0);
+        let most = self.runs().map(|run| run.rounds.len()).max().unwrap_or(0);
         format!(
-            "Each dot is one cycle; there are {}, so how far chance goes is not known.",
+            "Each dot is one round. There are {}, so how far chance goes is not known.",
             stats::too_few(most)
         )
     }
 
     fn ratio(&self, metric: &str, name: &str, title: &str) -> Option<Chart> {
         let baseline = &self.result.config.baseline;
-        let base = self.result.run(&self.scenario.name, baseline);
         let title = format!("{title} {baseline}");
         let mut ratios: Vec<Ratio> = self
             .runs()
@@ -205,10 +204,10 @@ impl Charts<'_> {
                         None => format!("left out{}", doubt(run)),
                     },
                     index: self.index(&run.contender),
-                    ratio: found.zip(base).map(|(found, base)| Evidence {
+                    ratio: found.map(|found| Evidence {
                         figure: found.ratio,
                         interval,
-                        dots: comparison::ratios(run, base, metric).unwrap_or_default(),
+                        dots: found.rounds.clone(),
                     }),
                 }
             })
@@ -220,8 +219,9 @@ impl Charts<'_> {
         }));
         let intervals = ratios.iter().filter_map(|row| row.ratio.as_ref()?.interval);
         let caption = if intervals.count() > 0 {
-            "Ratios are formed within each cycle. The sign is their median, the whisker its 95 % interval, each dot one cycle; the \
-             thick line is 1. A hollow dot lies beyond the edge. Where the interval holds 1, the two cannot be told apart."
+            "Ratios are formed within each cycle. Each dot is one round, in which all servers were started afresh. The sign is the \
+             mean over rounds, the whisker its 95 % interval. The thick line is 1. A hollow dot lies beyond the edge. When the \
+             interval holds 1, the two cannot be told apart."
                 .to_owned()
         } else {
             format!("{} The thick line is 1.", self.without_interval())
@@ -452,8 +452,7 @@ pub fn doubt(run: &Run) -> String {
 
 /// CPU per message in each cycle.
 pub fn cycles(run: &Run) -> Vec<f64> {
-    run.cycles
-        .iter()
+    run.cycles()
         .filter_map(crate::result::Cycle::server_cpu_micros_per_message)
         .filter(|micros| micros.is_finite())
         .collect()

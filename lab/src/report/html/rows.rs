@@ -69,13 +69,18 @@ pub fn frame(headers: &[Header], scale: &Scale, reference: Option<f64>) -> Frame
         top = strip + height + GAP;
     }
     svg.line("axis", (PLACES.0, top - 4.0), (PLACES.1, top - 4.0));
+    let mut free_from = f64::MIN;
     for tick in &ticks {
         svg.line("axis", (tick.place, top - 4.0), (tick.place, top));
         let half = text::width(&tick.label) / 2.0;
         let place = tick
             .place
             .clamp(half.min(WIDTH / 2.0), (WIDTH - half).max(WIDTH / 2.0));
-        svg.text("tick", place, top + text::SIZE, Anchor::Middle, &tick.label);
+        // A label at the edge was moved inwards, so its neighbour may have no room.
+        if place - half >= free_from {
+            svg.text("tick", place, top + text::SIZE, Anchor::Middle, &tick.label);
+            free_from = place + half;
+        }
     }
     Frame {
         svg,

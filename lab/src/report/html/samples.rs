@@ -123,7 +123,8 @@ fn noisy(
         contender: name.to_owned(),
         ..like.clone()
     };
-    run.cycles = (0..cycles)
+    let like = like.cycles().next().cloned().unwrap_or_default();
+    let cycles_of_it: Vec<Cycle> = (0..cycles)
         .map(|cycle| Cycle {
             cycle,
             // Now and then one is far off.
@@ -131,9 +132,10 @@ fn noisy(
                 micros * (0.9 + 0.2 * random.f64()) * if cycle % 17 == 16 { 4e-3 } else { 5e-3 },
             ),
             response_micros_p99: 400.0 * (0.5 + random.f64()),
-            ..like.cycles[0].clone()
+            ..like.clone()
         })
         .collect();
+    run.rounds = fixture::rounds(cycles_of_it, run.server.resident_bytes);
     run.replies = 5_000 * u64::from(cycles);
     run.server.epolls.clear();
     run.server.cpu_micros_per_message = Some(micros);

@@ -93,14 +93,14 @@ proptest! {
             if run.contender != result.config.baseline {
                 run.contender = name;
             }
-            run.cycles.truncate(cycles);
+            run.rounds.truncate(cycles.div_ceil(2));
             run.server.epolls = samples::epolls(&events.iter().map(|&events| (events, events / 7)).collect::<Vec<_>>());
             run.server.cpu_micros_per_message = cpu;
             run.capacity_per_second = capacity;
             run.client.cpu_micros_per_message = capacity;
             run.server.resident_bytes = bytes.map(|bytes| bytes as u64);
             run.response_micros.max = bytes.unwrap_or(0.0);
-            for cycle in &mut run.cycles {
+            for cycle in run.cycles_mut() {
                 cycle.server_cpu_seconds = cpu.map(|micros| micros * cycle.replies as f64 / 1e6);
             }
             if !ok {
