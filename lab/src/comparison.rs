@@ -139,7 +139,7 @@ fn once(above: &Run, below: &Run, name: &str) -> Option<Estimate> {
 /// A figure's values, a list for each round; `None` when it is measured once a run.
 pub fn of_rounds(run: &Run, name: &str) -> Option<Vec<Vec<f64>>> {
     let values = |taken: Taken, round: &Round| match taken {
-        Taken::EachCycle(of_cycle) => round.cycles.iter().filter_map(of_cycle).collect(),
+        Taken::EachCycle(of_cycle) => counted(round).filter_map(of_cycle).collect(),
         Taken::EachRound(of_round) => of_round(round).into_iter().collect(),
         Taken::Once => Vec::new(),
     };
@@ -171,7 +171,12 @@ fn paired(above: &Round, below: &Round, of_cycle: fn(&Cycle) -> Option<f64>) -> 
         let other = below.cycles.iter().find(|other| other.cycle == cycle.cycle)?;
         over(of_cycle(cycle)?, of_cycle(other)?)
     };
-    above.cycles.iter().filter_map(pair).collect()
+    counted(above).filter_map(pair).collect()
+}
+
+/// The cycles of a round that the machine left alone. A spoilt cycle is so for every contender.
+fn counted(round: &Round) -> impl Iterator<Item = &Cycle> {
+    round.cycles.iter().filter(|cycle| cycle.spoilt.is_none())
 }
 
 /// Whether a figure is measured once a run, so that it has no interval.

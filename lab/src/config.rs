@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use sys::cpu::CpuSet;
 
 use crate::contender::Contender;
 use crate::exit::Undecided;
@@ -132,6 +133,13 @@ pub enum CpuPlan {
 }
 
 impl CpuPlan {
+    /// The CPUs of both sides, when they are pinned.
+    pub fn all(&self) -> Option<CpuSet> {
+        let both = [self.server()?, self.client()?].map(|text| text.parse::<CpuSet>().ok());
+        let [server, client] = both;
+        Some(server?.iter().chain(client?.iter()).collect())
+    }
+
     /// The servers' CPUs, when they are pinned.
     pub fn server(&self) -> Option<&str> {
         match self {

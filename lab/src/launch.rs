@@ -99,6 +99,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> Exit {
             profiles: Vec::new(),
         },
         input_faults: 0,
+        cpus: config.cpus.all(),
         parked: Default::default(),
         reached: Default::default(),
     };

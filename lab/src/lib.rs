@@ -26,6 +26,7 @@ pub mod result;
 pub mod runner;
 pub mod scenario;
 pub mod schedule;
+pub mod spoilt;
 pub mod stats;
 pub mod store;
 pub mod sweep;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sys::cpu::CpuSet;
 use telemetry::names;
 use telemetry::process::{ContextSwitches, CpuModes, Memory};
 
@@ -110,34 +111,50 @@ fn cpu_clock(pid: u32) -> Option<f64> {
 /// CPU time of the whole machine since it was started, over all CPUs.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct MachineCpu {
-    /// Whatever ran here.
+    /// Whatever program ran here. Interrupts are left out: most of them are the load's own, and no process is charged.
     pub busy_seconds: f64,
     /// What the hypervisor gave to other machines.
     pub stolen_seconds: f64,
 }
 
 impl MachineCpu {
-    /// Reads /proc/stat; `None` where it cannot be read.
-    pub fn now() -> Option<MachineCpu> {
+    /// Reads /proc/stat, of these CPUs or of all; `None` where it cannot be read.
+    pub fn now(cpus: Option<&CpuSet>) -> Option<MachineCpu> {
         let text = std::fs::read_to_string("/proc/stat").ok()?;
-        MachineCpu::parse(&text, procfs::ticks_per_second() as f64)
+        let ticks = procfs::ticks_per_second() as f64;
+        let Some(cpus) = cpus else {
+            return MachineCpu::parse(text.lines().next()?, "cpu ", ticks);
+        };
+        let each = cpus.iter().map(|cpu| {
+            let head = format!("cpu{cpu} ");
+            let line = text.lines().find(|line| line.starts_with(&head))?;
+            MachineCpu::parse(line, &head, ticks)
+        });
+        each.sum()
     }
 
-    /// The first line: user, nice, system, idle, iowait, irq, softirq, steal (proc_stat(5)), in ticks.
-    fn parse(text: &str, ticks_per_second: f64) -> Option<MachineCpu> {
-        let ticks: Vec<f64> = text
-            .lines()
-            .next()?
-            .strip_prefix("cpu ")?
+    /// A line: user, nice, system, idle, iowait, irq, softirq, steal (proc_stat(5)), in ticks.
+    fn parse(line: &str, head: &str, ticks_per_second: f64) -> Option<MachineCpu> {
+        let ticks: Vec<f64> = line
+            .strip_prefix(head)?
             .split_whitespace()
             .map_while(|word| word.parse().ok())
             .collect();
-        let [user, nice, system, _idle, _iowait, irq, softirq, steal, ..] = ticks[..] else {
+        let [user, nice, system, _idle, _iowait, _irq, _softirq, steal, ..] = ticks[..] else {
             return None;
         };
         Some(MachineCpu {
-            busy_seconds: (user + nice + system + irq + softirq) / ticks_per_second,
+            busy_seconds: (user + nice + system) / ticks_per_second,
             stolen_seconds: steal / ticks_per_second,
+        })
+    }
+}
+
+impl std::iter::Sum for MachineCpu {
+    fn sum<I: Iterator<Item = MachineCpu>>(each: I) -> MachineCpu {
+        each.fold(MachineCpu::default(), |sum, cpu| MachineCpu {
+            busy_seconds: sum.busy_seconds + cpu.busy_seconds,
+            stolen_seconds: sum.stolen_seconds + cpu.stolen_seconds,
         })
     }
 }
@@ -367,12 +384,15 @@ echolab_epoll_events_total{epoll=\"late\",kind=\"readable\"} 1
     }
 
     #[test]
-    fn the_machines_cpu_is_in_the_first_line() {
-        let text = "cpu  100 20 30 4000 50 6 7 80 0 0\ncpu0 1 2 3\n";
-        let cpu = MachineCpu::parse(text, 100.0).unwrap();
-        assert_eq!((cpu.busy_seconds, cpu.stolen_seconds), (1.63, 0.8));
-        assert_eq!(MachineCpu::parse("nonsense", 100.0), None);
-        assert!(MachineCpu::now().unwrap().busy_seconds > 0.0);
+    fn the_machines_cpu_is_read_line_by_line() {
+        let line = "cpu  100 20 30 4000 50 6 7 80 0 0";
+        let cpu = MachineCpu::parse(line, "cpu ", 100.0).unwrap();
+        assert_eq!((cpu.busy_seconds, cpu.stolen_seconds), (1.5, 0.8));
+        assert_eq!(MachineCpu::parse("nonsense", "cpu ", 100.0), None);
+        let all = MachineCpu::now(None).unwrap();
+        let first = MachineCpu::now(Some(&"0".parse().unwrap())).unwrap();
+        assert!(all.busy_seconds > 0.0 && first.busy_seconds > 0.0);
+        assert_eq!(MachineCpu::now(Some(&"1023".parse().unwrap())), None);
     }
 
     #[test]

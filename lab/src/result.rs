@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::machine::Machine;
+use crate::spoilt::Spoilt;
 use crate::verdict::Verdict;
 
 /// The version of this format.
@@ -336,6 +337,15 @@ pub struct Cycle {
     pub late_mean: f64,
     /// Connections that stood at the end.
     pub connections: u64,
+    /// CPU time that the hypervisor took from the CPUs of server and client, as a share of one CPU.
+    #[serde(default)]
+    pub stolen_share: Option<f64>,
+    /// CPU time of other programs on the CPUs of server and client, as a share of one CPU; in the kernel's ticks, so coarse.
+    #[serde(default)]
+    pub others_share: Option<f64>,
+    /// Why the cycle counts for no contender; absent when it counts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spoilt: Option<Spoilt>,
 }
 
 impl Cycle {

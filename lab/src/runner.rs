@@ -22,11 +22,13 @@ use crate::progress::Progress;
 use crate::result::LabResult;
 use crate::scenario::Scenario;
 use crate::schedule::{self, Turn};
+use crate::spoilt;
 use crate::store::Store;
 use crate::verdict::Death;
 use ::client::summary::Pace;
 use lane::{Lane, Place};
 use record::Record;
+use sys::cpu::CpuSet;
 
 /// Connections that a client establishes in a second, for the estimate.
 const RAMP_PER_SECOND: f64 = 20_000.0;
@@ -66,6 +68,8 @@ pub struct Session<'a> {
     pub input_faults: usize,
     /// What is known of the scenario's contenders that are not up: between rounds, and when they died.
     pub parked: Parked,
+    /// The CPUs of servers and clients; `None` when they may run on all.
+    pub cpus: Option<CpuSet>,
     /// Servers that stay up and had connections of ours.
     pub reached: BTreeSet<String>,
 }
@@ -189,7 +193,7 @@ impl Session<'_> {
                 }
                 lane.begin();
             }
-            self.update(scenario, &lanes, Comparisons::OfLastTime)?;
+            self.update(scenario, &mut lanes, Comparisons::OfLastTime)?;
             let ended = self.run_cycles(scenario, round, &mut lanes, pace);
             if ended.is_ok() {
                 for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
@@ -197,14 +201,14 @@ impl Session<'_> {
                 }
             }
             // Stopped or not: the slices that are finished count.
-            self.update(scenario, &lanes, Comparisons::Anew)?;
+            self.update(scenario, &mut lanes, Comparisons::Anew)?;
             ended?;
             if last {
                 profile::profiles(self, scenario, &mut lanes, pace)?;
             }
         }
         let drained = self.drain(scenario, &mut lanes);
-        self.update(scenario, &lanes, Comparisons::Anew)?;
+        self.update(scenario, &mut lanes, Comparisons::Anew)?;
         for lane in lanes {
             let record = lane.into_record();
             self.parked.0.insert(record.contender.clone(), record);
@@ -327,7 +331,19 @@ impl Session<'_> {
 
     /// Takes over what the lanes know now, and saves. The comparisons of this scenario may stay those of an earlier
     /// cycle until it ends or is stopped; those of other scenarios do not change any more.
-    fn update(&mut self, scenario: &Scenario, lanes: &[Lane], comparisons: Comparisons) -> Result<(), Stop> {
+    fn update(
+        &mut self,
+        scenario: &Scenario,
+        lanes: &mut [Lane],
+        comparisons: Comparisons,
+    ) -> Result<(), Stop> {
+        let up = lanes.iter_mut().map(|lane| &mut lane.record);
+        let mut records: Vec<&mut Record> = up.chain(self.parked.0.values_mut()).collect();
+        let slices: Vec<_> = records.iter().flat_map(|record| record.slices()).collect();
+        let spoilt = spoilt::cycles(&slices);
+        for record in &mut records {
+            record.mark(&spoilt);
+        }
         self.result.runs.retain(|run| run.scenario != scenario.name);
         for contender in &self.config.contenders {
             let up = lanes.iter().find(|lane| lane.record.contender == contender.name);

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::result::Bytes;
+use crate::spoilt::Cause;
 use crate::stats;
 
 /// Open loop: the typical cycle must bring at least this share of what fell due.
@@ -57,6 +58,8 @@ pub enum Verdict {
     Errors,
     /// Bytes were lost or invented on the way.
     NotConserved,
+    /// The machine disturbed too many cycles.
+    Disturbed,
     /// Fewer replies than offered.
     RateMissed,
     /// The client was the bottleneck.
@@ -79,6 +82,7 @@ impl fmt::Display for Verdict {
             Verdict::BadReplies => "bad-replies",
             Verdict::Errors => "errors",
             Verdict::NotConserved => "not-conserved",
+            Verdict::Disturbed => "disturbed",
             Verdict::RateMissed => "rate-missed",
             Verdict::ClientBound => "client-bound",
             Verdict::Unlittle => "unlittle",
@@ -142,6 +146,19 @@ pub struct Evidence {
     pub bytes: Option<Bytes>,
     /// What ended it before its time.
     pub death: Option<Death>,
+    /// How the machine disturbed it, when it did so too often.
+    pub spoilt: Option<Disturbance>,
+}
+
+/// How the machine disturbed a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disturbance {
+    /// Cycles that it disturbed.
+    pub spoilt: usize,
+    /// All cycles.
+    pub cycles: usize,
+    /// What disturbed them, most frequent first.
+    pub causes: Vec<Cause>,
 }
 
 /// A verdict with its reason: what was seen, what it means, what to change.
@@ -182,6 +199,7 @@ pub fn judge(evidence: &Evidence) -> Vec<Finding> {
     find(Verdict::BadReplies, bad_replies(evidence));
     find(Verdict::Errors, errors(evidence));
     find(Verdict::NotConserved, not_conserved(evidence));
+    find(Verdict::Disturbed, disturbed(evidence));
     find(Verdict::RateMissed, rate_missed(evidence));
     find(Verdict::ClientBound, client_bound(evidence));
     find(Verdict::Unlittle, unlittle(evidence));
@@ -245,6 +263,19 @@ fn not_conserved(evidence: &Evidence) -> Option<String> {
             counted[0], counted[1], counted[2], counted[3]
         )
     })
+}
+
+fn disturbed(evidence: &Evidence) -> Option<String> {
+    let Disturbance {
+        spoilt,
+        cycles,
+        causes,
+    } = evidence.spoilt.as_ref()?;
+    let causes: Vec<_> = causes.iter().map(ToString::to_string).collect();
+    Some(format!(
+        "the machine disturbed {spoilt} of {cycles} cycles ({}), so too few are left. Stop other programs, or wait for a quiet machine.",
+        causes.join("; ")
+    ))
 }
 
 /// The share of a cycle's requests that were replied to. What is on its way when the slice ends is not missed: by

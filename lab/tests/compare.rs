@@ -25,7 +25,7 @@ fn sweep(folder: &Path, words: &[&str]) -> lab::result::LabResult {
     ];
     let output = lab(folder, &[&common, words].concat());
     let stderr = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(matches!(output.status.code(), Some(0 | 5)), "{stderr}");
     let shown = text(&output.stdout);
     assert!(shown.contains("CPU µs per message, and times that at"), "{shown}");
     let report = std::fs::read_to_string(folder.join("results/latest/report.md")).unwrap();
@@ -100,7 +100,9 @@ fn before_and_after(folder: &Path) -> (PathBuf, PathBuf) {
         "epoll,tokio",
     ];
     let output = lab(folder, &[&flags[..], &short].concat());
-    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    // A busy machine may leave no run to be believed, which does not matter below.
+    let code = output.status.code();
+    assert!(matches!(code, Some(0 | 5)), "{}", text(&output.stderr));
     let before = folder.join("results/latest/result.json");
     let mut result = lab::store::load(&before).unwrap();
     for run in &mut result.runs {

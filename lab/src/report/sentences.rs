@@ -1,5 +1,6 @@
 //! The answer in a sentence, and everything that a reader must know before believing a table.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::figures::{count, decimal, kibibytes};
@@ -7,6 +8,7 @@ use crate::comparison;
 use crate::config::CpuPlan;
 use crate::result::{Comparison, LabResult, Run};
 use crate::scenario::Scenario;
+use crate::spoilt::Cause;
 use crate::stats;
 use crate::verdict::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
 
@@ -224,9 +226,33 @@ fn of_run(run: &Run) -> Vec<String> {
     remarks
 }
 
+/// The cycles that count for nobody, and why.
+fn spoilt(result: &LabResult, scenario: &Scenario) -> Option<String> {
+    let most = result
+        .runs_of(&scenario.name)
+        .max_by_key(|run| run.cycles().count())?;
+    let mut causes: BTreeMap<Cause, usize> = BTreeMap::new();
+    for spoilt in most.cycles().filter_map(|cycle| cycle.spoilt.as_ref()) {
+        *causes.entry(spoilt.cause).or_default() += 1;
+    }
+    let spoilt: usize = causes.values().sum();
+    let causes: Vec<_> = causes
+        .iter()
+        .map(|(cause, count)| format!("{cause} ({count})"))
+        .collect();
+    (spoilt > 0).then(|| {
+        format!(
+            "The machine disturbed {spoilt} of {} cycles, which count for no contender: {}.",
+            most.cycles().count(),
+            causes.join(", ")
+        )
+    })
+}
+
 /// What holds for the table as a whole.
 fn of_all(result: &LabResult, scenario: &Scenario) -> Vec<String> {
     let mut remarks = Vec::new();
+    remarks.extend(spoilt(result, scenario));
     if result.runs_of(&scenario.name).any(|run| run.capacity_is_at_least) {
         remarks.push(
             "≥: the client was the bottleneck while capacity was measured; the server's is at least this."

@@ -184,7 +184,7 @@ impl Lane {
         pace: Pace,
         duration: Duration,
     ) -> Result<(), Interrupted> {
-        let (machine_before, began) = (MachineCpu::now(), Instant::now());
+        let (machine_before, began) = (MachineCpu::now(session.cpus.as_ref()), Instant::now());
         let before = self.server.source.cpu_seconds();
         if let Some(((last, since), now)) = self.last.zip(before) {
             self.record.add_idle(now - last, since.elapsed().as_secs_f64());
@@ -192,7 +192,7 @@ impl Lane {
         let answer = self.client.slice(pace, duration, session.waiter);
         let after = self.server.source.read();
         let took = began.elapsed().as_secs_f64();
-        let machine = machine_before.zip(MachineCpu::now());
+        let machine = machine_before.zip(MachineCpu::now(session.cpus.as_ref()));
         self.last = after.cpu_seconds.map(|cpu_seconds| (cpu_seconds, Instant::now()));
         if let Some(slice) = self.outcome(answer)? {
             self.record.add(turn, &slice, before, after);

@@ -9,8 +9,9 @@ use crate::measure::{MachineCpu, Reading, Totals};
 use crate::result::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Round, Run, ServerFigures, Spread};
 use crate::scenario::Scenario;
 use crate::schedule::Turn;
+use crate::spoilt::{self, Cause, Spoilt};
 use crate::stats;
-use crate::verdict::{self, CycleEvidence, Death, Evidence, Verdict};
+use crate::verdict::{self, CycleEvidence, Death, Disturbance, Evidence, Verdict};
 
 /// What is known of one run so far.
 #[derive(Debug, Default)]
@@ -30,8 +31,6 @@ pub struct Record {
     /// What could not be checked, and why.
     pub unchecked: Vec<String>,
     rounds: Vec<RoundRecord>,
-    response: Latency,
-    service: Latency,
     idle: Idle,
     machine: MachineCpu,
     machine_seconds: f64,
@@ -47,6 +46,8 @@ struct RoundRecord {
     /// After the last one.
     totals_after: Totals,
     readings: Vec<Reading>,
+    /// Response and service times of each slice.
+    latencies: Vec<(Latency, Latency)>,
     errors: BTreeMap<String, u64>,
 }
 
@@ -123,8 +124,40 @@ impl Record {
     }
 
     /// The slices of all rounds.
-    fn cycles(&self) -> impl Iterator<Item = &Cycle> {
+    fn all_cycles(&self) -> impl Iterator<Item = &Cycle> {
         self.rounds.iter().flat_map(|round| &round.round.cycles)
+    }
+
+    /// Cycles that the machine disturbed.
+    fn spoilt(&self) -> usize {
+        self.all_cycles().filter(|cycle| cycle.spoilt.is_some()).count()
+    }
+
+    /// Whether so many are spoilt that the rest says little.
+    fn disturbed(&self) -> bool {
+        self.spoilt() as f64 > spoilt::SPOILT_SHARE_MAX * self.all_cycles().count() as f64
+    }
+
+    /// The slices that figures come from: those that the machine left alone. A disturbed run shows all, with its verdict.
+    fn cycles(&self) -> impl Iterator<Item = &Cycle> {
+        let all = self.disturbed();
+        self.all_cycles()
+            .filter(move |cycle| all || cycle.spoilt.is_none())
+    }
+
+    /// Response and service times of the same slices.
+    fn latencies(&self) -> (Latency, Latency) {
+        let mut sums = (Latency::new(), Latency::new());
+        let all = self.disturbed();
+        for round in &self.rounds {
+            for (cycle, (response, service)) in round.round.cycles.iter().zip(&round.latencies) {
+                if all || cycle.spoilt.is_none() {
+                    sums.0.merge(response);
+                    sums.1.merge(service);
+                }
+            }
+        }
+        sums
     }
 
     /// Message bytes: those of the first round in which some got lost, else the sum. `None` when a round did not come to
@@ -142,16 +175,52 @@ impl Record {
         self.idle.seconds += seconds;
     }
 
-    /// Adds what the machine's CPUs did during a slice, all programs together.
+    /// Adds what the CPUs of server and client did during the last slice, all programs together.
     pub fn add_machine(&mut self, before: MachineCpu, after: MachineCpu, seconds: f64) {
-        self.machine.busy_seconds += after.busy_seconds - before.busy_seconds;
-        self.machine.stolen_seconds += after.stolen_seconds - before.stolen_seconds;
+        let busy = after.busy_seconds - before.busy_seconds;
+        let stolen = after.stolen_seconds - before.stolen_seconds;
+        self.machine.busy_seconds += busy;
+        self.machine.stolen_seconds += stolen;
         self.machine_seconds += seconds;
+        let Some(cycle) = self.current().round.cycles.last_mut().filter(|_| seconds > 0.0) else {
+            return;
+        };
+        cycle.stolen_share = Some(stolen.max(0.0) / seconds);
+        let own = cycle
+            .server_cpu_seconds
+            .map(|server| server + cycle.client_cpu_seconds);
+        cycle.others_share = own.map(|own| (busy - own).max(0.0) / seconds);
+    }
+
+    /// Its slices, as far as they tell what the machine did.
+    pub fn slices(&self) -> impl Iterator<Item = spoilt::Slice> {
+        let rounds = self.rounds.iter().map(|round| &round.round);
+        let all = rounds.flat_map(|round| round.cycles.iter().map(|cycle| (round.round, cycle)));
+        // A client that shares its CPUs waits for them by design, and a closed loop is late when its server is.
+        let (apart, open) = (self.client_apart, self.client_apart && self.open_loop);
+        all.map(move |(round, cycle)| spoilt::Slice {
+            round,
+            cycle: cycle.cycle,
+            contender: self.contender.clone(),
+            send_lag_micros_p99: open.then_some(cycle.send_lag_micros_p99),
+            waited_share: cycle.client_waited_share.filter(|_| apart),
+            stolen_share: cycle.stolen_share,
+            others_share: cycle.others_share,
+        })
+    }
+
+    /// Leaves out what counts for no contender. Earlier marks are forgotten.
+    pub fn mark(&mut self, spoilt: &BTreeMap<(u32, u32), Spoilt>) {
+        for round in self.rounds.iter_mut().map(|round| &mut round.round) {
+            for cycle in &mut round.cycles {
+                cycle.spoilt = spoilt.get(&(round.round, cycle.cycle)).cloned();
+            }
+        }
     }
 
     /// What others took: all that ran less server and client. Unknown when the server's own part is.
     fn others(&self) -> Option<Others> {
-        let own = self.cycles().try_fold(0.0, |sum, cycle| {
+        let own = self.all_cycles().try_fold(0.0, |sum, cycle| {
             Some(sum + cycle.server_cpu_seconds? + cycle.client_cpu_seconds)
         })?;
         (self.machine_seconds > 0.0).then(|| Others {
@@ -163,19 +232,17 @@ impl Record {
     /// Adds a measured slice. `cpu_before` was read just before it, `after` just after.
     pub fn add(&mut self, turn: Turn, slice: &Slice, cpu_before: Option<f64>, after: Reading) {
         self.count_errors(&slice.errors);
-        for (text, sum) in [
-            (&slice.response_histogram, &mut self.response),
-            (&slice.service_histogram, &mut self.service),
-        ] {
-            match Latency::from_base64(text) {
-                Ok(latency) => sum.merge(&latency),
-                Err(error) => self
-                    .unchecked
-                    .push(format!("the quantiles lack cycle {}: {error}", turn.cycle)),
-            }
-        }
+        let unchecked = &mut self.unchecked;
+        let mut read = |text: &str| {
+            Latency::from_base64(text).unwrap_or_else(|error| {
+                unchecked.push(format!("the quantiles lack cycle {}: {error}", turn.cycle));
+                Latency::new()
+            })
+        };
+        let latencies = (read(&slice.response_histogram), read(&slice.service_histogram));
         let current = self.current();
         current.readings.push(after);
+        current.latencies.push(latencies);
         current.round.cycles.push(Cycle {
             cycle: turn.cycle,
             position: turn.position,
@@ -204,6 +271,7 @@ impl Record {
                 0.0
             },
             connections: slice.connections,
+            ..Cycle::default()
         });
     }
 
@@ -228,6 +296,7 @@ impl Record {
         if verdicts.is_empty() {
             verdicts.push(Verdict::Ok);
         }
+        let (response, service) = self.latencies();
         let mut run = Run {
             scenario: scenario.name.clone(),
             contender: self.contender.clone(),
@@ -238,14 +307,14 @@ impl Record {
             capacity_per_second: self.capacity.map(|(capacity, _)| capacity),
             capacity_is_at_least: self.capacity.is_some_and(|(_, client_bound)| client_bound),
             replies_per_second: self.median(Cycle::replies_per_second).unwrap_or(0.0),
-            replies: self.cycles().map(|cycle| cycle.replies).sum(),
+            replies: self.all_cycles().map(|cycle| cycle.replies).sum(),
             errors: self.errors(),
             server: self.server_figures(),
             client: self.client_figures(),
-            response_micros: Quantiles::from(&self.response),
-            service_micros: Quantiles::from(&self.service),
-            histogram: self.response.to_base64(),
-            service_histogram: self.service.to_base64(),
+            response_micros: Quantiles::from(&response),
+            service_micros: Quantiles::from(&service),
+            histogram: response.to_base64(),
+            service_histogram: service.to_base64(),
             others: self.others(),
             bytes: self.bytes(),
             rounds: self.rounds.iter().map(RoundRecord::to_round).collect(),
@@ -279,7 +348,23 @@ impl Record {
             errors: self.errors(),
             bytes: self.bytes(),
             death: self.death.clone(),
+            spoilt: self.disturbed().then(|| Disturbance {
+                spoilt: self.spoilt(),
+                cycles: self.all_cycles().count(),
+                causes: self.causes(),
+            }),
         }
+    }
+
+    /// What spoilt its cycles, most frequent first.
+    fn causes(&self) -> Vec<Cause> {
+        let mut counts: BTreeMap<Cause, usize> = BTreeMap::new();
+        for spoilt in self.all_cycles().filter_map(|cycle| cycle.spoilt.as_ref()) {
+            *counts.entry(spoilt.cause).or_default() += 1;
+        }
+        let mut causes: Vec<_> = counts.into_iter().collect();
+        causes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        causes.into_iter().map(|(cause, _)| cause).collect()
     }
 
     fn median(&self, figure: impl Fn(&Cycle) -> Option<f64>) -> Option<f64> {
@@ -404,173 +489,4 @@ fn percent(cpu_seconds: f64, cycle: &Cycle) -> Option<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::measure::EpollTotals;
-    use std::time::Duration;
-    use telemetry::process::Memory;
-
-    fn slice(replies: u64) -> Slice {
-        let mut latency = Latency::new();
-        (0..replies).for_each(|_| latency.record(Duration::from_micros(100)));
-        Slice {
-            seconds: 0.5,
-            drain_seconds: 0.5,
-            due: replies,
-            sent: replies,
-            replies,
-            replies_in_time: replies,
-            cpu_seconds: 0.25,
-            response_micros: Quantiles::from(&latency),
-            response_histogram: latency.to_base64(),
-            service_histogram: latency.to_base64(),
-            ..Slice::default()
-        }
-    }
-
-    fn reading(cpu_seconds: f64) -> Reading {
-        Reading {
-            cpu_seconds: Some(cpu_seconds),
-            memory: Some(Memory {
-                resident_bytes: 4096,
-                virtual_bytes: 8192,
-                shared_bytes: 0,
-                threads: 3,
-            }),
-        }
-    }
-
-    #[test]
-    fn figures_are_medians_over_cycles_and_histograms_sums() {
-        let scenario = Scenario::find("few").unwrap();
-        let mut record = Record {
-            open_loop: true,
-            ..Record::default()
-        };
-        for (cycle, cpu) in [(0, 0.1), (1, 0.5), (2, 0.2)] {
-            let turn = Turn {
-                cycle,
-                position: 0,
-                contender: 0,
-            };
-            record.add(turn, &slice(1000), Some(1.0), reading(1.0 + cpu));
-        }
-        record.begin_slices(Totals {
-            cpu_modes: Some((1.0, 2.0)),
-            voluntary_switches: Some(100.0),
-            allocated_bytes: Some(1_000.0),
-            ..Totals::default()
-        });
-        record.end_slices(Totals {
-            cpu_modes: Some((1.2, 2.8)),
-            voluntary_switches: Some(1600.0),
-            allocated_bytes: Some(625_000.0),
-            ..Totals::default()
-        });
-        record.add_idle(0.01, 2.0);
-        let run = record.to_run(&scenario);
-        let near = |value: Option<f64>, wanted: f64| (value.unwrap() - wanted).abs() < 1e-6;
-        assert!(near(run.server.cpu_micros_per_message, 200.0));
-        assert!(near(run.server.cpu_percent, 20.0));
-        assert!(near(run.server.cpu_user_share, 0.25));
-        assert!(near(run.server.context_switches_per_message, 0.5));
-        assert!(near(run.server.allocated_bytes_per_message, 208.0));
-        assert_eq!(run.server.allocations_per_message, None);
-        assert!(near(run.server.idle_cpu_percent, 0.5));
-        assert_eq!(
-            (run.server.resident_bytes, run.server.threads),
-            (Some(4096), Some(3))
-        );
-        assert_eq!((run.replies, run.replies_per_second), (3000, 2000.0));
-        assert_eq!(Latency::from_base64(&run.histogram).unwrap().count(), 3000);
-        assert!(run.is_ok(), "{:?}", run.reasons);
-    }
-
-    #[test]
-    fn each_epoll_has_what_came_between_first_and_last_slice() {
-        let totals = |epolls: &[(&str, f64, f64)]| Totals {
-            epolls: epolls
-                .iter()
-                .map(|&(epoll, readable_events, connections)| {
-                    let totals = EpollTotals {
-                        readable_events,
-                        connections,
-                    };
-                    (epoll.to_owned(), totals)
-                })
-                .collect(),
-            ..Totals::default()
-        };
-        let mut record = Record::default();
-        record.begin_slices(totals(&[("2", 50.0, 3.0), ("10", 10.0, 7.0)]));
-        // A run that did not come to its last slice has none.
-        assert_eq!(record.server_figures().epolls, []);
-        record.end_slices(totals(&[("10", 60.0, 6.0), ("2", 250.0, 4.0), ("new", 9.0, 1.0)]));
-        let found: Vec<_> = record
-            .server_figures()
-            .epolls
-            .into_iter()
-            .map(|figures| (figures.epoll, figures.readable_events, figures.connections))
-            .collect();
-        assert_eq!(found, [("2".to_owned(), 200, 4), ("10".to_owned(), 50, 6)]);
-    }
-
-    #[test]
-    fn a_round_has_cycles_memory_and_bytes_of_its_own() {
-        let bytes = |sent| Bytes {
-            client_sent: sent,
-            client_received: sent,
-            server_received: Some(sent),
-            server_sent: Some(sent),
-        };
-        let mut record = Record::default();
-        for (round, sent) in [(0, 10), (1, 20)] {
-            record.begin_round(Round {
-                round,
-                resident_bytes_before_connections: Some(100 * sent),
-                ..Round::default()
-            });
-            let turn = Turn {
-                cycle: 0,
-                position: 0,
-                contender: 0,
-            };
-            record.add(turn, &slice(10), Some(1.0), reading(2.0));
-            assert_eq!(record.bytes(), None, "the round goes on");
-            record.count_errors(&BTreeMap::from([("lost".to_owned(), sent)]));
-            record.end_round(Some(bytes(sent)), None);
-        }
-        assert_eq!(record.bytes(), Some(bytes(30)));
-        let run = record.to_run(&Scenario::find("few").unwrap());
-        let seen: Vec<_> = run
-            .rounds
-            .iter()
-            .map(|round| (round.round, round.cycles.len(), round.resident_bytes))
-            .collect();
-        assert_eq!(seen, [(0, 1, Some(4096)), (1, 1, Some(4096))]);
-        assert_eq!(run.server.resident_bytes_before_connections, Some(1500));
-        assert_eq!(run.errors["lost"], 30);
-        // What one round lost, another cannot make good.
-        let lossy = Bytes {
-            client_received: 19,
-            ..bytes(20)
-        };
-        record.end_round(Some(lossy), None);
-        assert_eq!(record.bytes(), Some(lossy));
-    }
-
-    #[test]
-    fn a_contender_without_figures_is_shown_without_them() {
-        let scenario = Scenario::find("few").unwrap();
-        let mut record = Record::default();
-        let turn = Turn {
-            cycle: 0,
-            position: 0,
-            contender: 0,
-        };
-        record.add(turn, &slice(10), None, Reading::default());
-        let run = record.to_run(&scenario);
-        assert_eq!(run.server, ServerFigures::default());
-        assert!(run.unchecked[0].contains("metrics=URL"));
-    }
-}
+mod tests;

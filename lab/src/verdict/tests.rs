@@ -28,7 +28,25 @@ fn evidence(open_loop: bool, cycles: Vec<CycleEvidence>) -> Evidence {
         errors: BTreeMap::new(),
         bytes: Some(bytes(1, 1, 1, 1)),
         death: None,
+        spoilt: None,
     }
+}
+
+#[test]
+fn a_machine_that_disturbs_too_much_is_named_with_its_causes() {
+    let mut evidence = evidence(true, vec![cycle(); 4]);
+    evidence.spoilt = Some(Disturbance {
+        spoilt: 3,
+        cycles: 4,
+        causes: vec![Cause::Others, Cause::ClientLate],
+    });
+    let findings = judge(&evidence);
+    assert_eq!(findings[0].verdict, Verdict::Disturbed);
+    let reason = &findings[0].reason;
+    assert!(
+        reason.contains("3 of 4 cycles") && reason.contains("other programs ran"),
+        "{reason}"
+    );
 }
 
 fn bytes(client_sent: u64, server_received: u64, server_sent: u64, client_received: u64) -> Bytes {

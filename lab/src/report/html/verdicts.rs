@@ -37,6 +37,10 @@ fn words(verdict: Verdict) -> (&'static str, &'static str) {
             "Bytes got lost or were invented on the way.",
             "Mend the server: what it receives, sends, and what the client gets must be equal.",
         ),
+        Verdict::Disturbed => (
+            "The machine disturbed more than half of the cycles.",
+            "Stop other programs, or wait for a quiet machine; then run again.",
+        ),
         Verdict::RateMissed => (
             "It could not keep up with what was offered.",
             "Offer less (--rate), give the servers more CPUs (--server-cpus), or wait for a quiet machine.",
