@@ -126,16 +126,15 @@ fn short_slices_reach_all_connections_equally() {
     for (arrivals, threads) in [(Arrivals::Smooth, 1), (Arrivals::Smooth, 2), (burst, 2)] {
         let server = Counter::start();
         let mut client = start(&server, threads);
+        let mut sent_in_all = 0;
         for number in 1..=7 {
             let sent = slice(&mut client, open(arrivals), true);
             assert!(sent < CONNECTIONS, "{sent} messages could reach all connections");
-            let seen = spread(&server.messages());
-            let reached = CONNECTIONS.min(number * 80);
-            // A slice that was late by a stall of the machine may lack a few.
-            assert!(
-                (reached.saturating_sub(8)..=reached).contains(&seen.connections_used),
-                "{seen:?} after {number} slices of 80"
-            );
+            sent_in_all += sent;
+            // Two slices end before any thread's first pass does, so no connection has had a second message.
+            if number <= 2 {
+                assert_eq!(spread(&server.messages()).connections_used, sent_in_all);
+            }
         }
         let messages = server.messages();
         let seen = spread(&messages);

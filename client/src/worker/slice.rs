@@ -363,7 +363,8 @@ impl Run<'_> {
             rota, carried, links, ..
         } = &mut *self.worker;
         if self.schedule.takes_turns() {
-            rota.end(self.ledger.due);
+            // Not those due: whom a stall at the end left without a message comes first in the next slice.
+            rota.end(self.ledger.sent);
         }
         if counted {
             for slot in (0..rota.len()).map(|place| rota.at(place)) {
