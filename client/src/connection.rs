@@ -80,6 +80,11 @@ impl Connection {
         self.in_flight
     }
 
+    /// How many requests have begun in its life.
+    pub fn begun(&self) -> u64 {
+        self.message.sequence + u64::from(self.in_flight)
+    }
+
     /// Begins the next request. Its reply must be awaited before the one after it begins.
     #[inline]
     pub fn begin(&mut self) {

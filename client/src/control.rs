@@ -47,9 +47,10 @@ pub fn obey(mut team: Team, connections: u64, ramp_seconds: f64) -> Result<(), F
             Some(Command::Slice {
                 pace,
                 duration_micros,
+                counted,
             }) => {
                 let duration = Duration::from_micros(duration_micros);
-                let slice = team.slice(&pace, duration, &mut Progress::none())?;
+                let slice = team.slice(&pace, duration, counted, &mut Progress::none())?;
                 if let Some(complaint) = team.complaint.take() {
                     eprintln!("client: {complaint}");
                 }
@@ -78,6 +79,7 @@ fn understand(line: &str) -> Result<Option<Command>, Failure> {
     if let Command::Slice {
         pace,
         duration_micros,
+        ..
     } = &command
     {
         let bad = |what| Failure::input(format!("the command `{line}` makes no sense: {what}"));

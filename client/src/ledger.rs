@@ -6,7 +6,7 @@ use telemetry::latency::{Latency, Tally};
 
 use crate::clock::{self, Nanos};
 use crate::metrics::{self, Errors};
-use crate::summary::{Quantiles, Slice};
+use crate::summary::{Quantiles, Slice, Spread};
 
 /// One thread's notes of one slice.
 #[derive(Debug, Clone)]
@@ -43,6 +43,8 @@ pub struct Ledger {
     pub received_bytes: u64,
     /// The first bad reply, in words.
     pub complaint: Option<String>,
+    /// How the messages of all counted slices so far were spread over the thread's connections.
+    pub spread: Option<Spread>,
     /// From due to reply.
     pub response: Tally,
     /// From the actual send to the reply.
@@ -71,6 +73,7 @@ impl Ledger {
             sent_bytes: 0,
             received_bytes: 0,
             complaint: None,
+            spread: None,
             response: Tally::new(),
             service: Tally::new(),
             send_lag: Tally::new(),

@@ -1,9 +1,10 @@
 //! The load generator: checks every reply byte, keeps its rate, and costs less than what it measures.
 //!
 //! The main thread (`team`) tells worker threads what to do; each worker has one epoll and its share of the
-//! connections. `plan`, `pace`, `queue`, `message`, `connection`, `ledger` and `text` are pure: they do no I/O and never
-//! read the clock. [`summary`] is what the lab knows of us.
+//! connections. `plan`, `pace`, `queue`, `rota`, `message`, `connection`, `carried`, `ledger` and `text` are pure: they do
+//! no I/O and never read the clock. [`summary`] is what the lab knows of us.
 
+mod carried;
 mod cli;
 mod clock;
 mod connection;
@@ -18,6 +19,7 @@ mod preflight;
 mod progress;
 mod queue;
 mod random;
+mod rota;
 mod run;
 pub mod summary;
 mod team;
@@ -86,6 +88,7 @@ fn load(config: &Config) -> Result<ExitCode, Failure> {
         ramp: clock::nanos(config.ramp),
         timeout: clock::nanos(config.timeout),
         nodelay: config.nodelay,
+        seed: config.seed,
         clock: Clock::start(),
         board,
     };
@@ -93,7 +96,7 @@ fn load(config: &Config) -> Result<ExitCode, Failure> {
         Mode::Alone { .. } => Progress::visible(),
         Mode::Control => Progress::none(),
     };
-    let mut team = Team::start(setup, config.threads, config.seed, (mouth.clone(), inbox))?;
+    let mut team = Team::start(setup, config.threads, (mouth.clone(), inbox))?;
     let ramp = team.ramp(&mut progress)?;
     judge_ramp(config, &ramp, team.stopped)?;
     match &config.mode {

@@ -173,6 +173,11 @@ impl Schedule {
         matches!(self.law, Law::Even { interval: 1, .. })
     }
 
+    /// Whether the connections take turns, request by request.
+    pub fn takes_turns(&self) -> bool {
+        matches!(self.law, Law::Even { .. })
+    }
+
     /// Whether the next request follows from the previous reply.
     pub fn is_closed(&self) -> bool {
         matches!(self.law, Law::Closed { .. })

@@ -26,10 +26,10 @@ pub fn run(
 ) -> Result<ExitCode, Failure> {
     if !load.warm_up.is_zero() && !team.stopped {
         progress.phase("warm-up");
-        team.slice(&load.pace, load.warm_up, &mut progress)?;
+        team.slice(&load.pace, load.warm_up, false, &mut progress)?;
     }
     progress.phase("window");
-    let window = team.slice(&load.pace, load.duration, &mut progress)?;
+    let window = team.slice(&load.pace, load.duration, true, &mut progress)?;
     progress.clear();
     let complaint = team.complaint.take();
     let summary = Summary {

@@ -108,9 +108,17 @@ pub enum Command {
         pace: Pace,
         /// How long requests fall due; what is under way then is still awaited.
         duration_micros: u64,
+        /// Whether its messages count for [`Spread`]. Not those of a calibration or a warm-up.
+        #[serde(default = "counted")]
+        counted: bool,
     },
     /// Close all connections and say the totals.
     Finish,
+}
+
+/// A slice counts unless its order says otherwise.
+fn counted() -> bool {
+    true
 }
 
 /// What a client tells the lab.
@@ -199,6 +207,31 @@ pub struct Totals {
     pub received_bytes: u64,
     /// CPU time that the client process used.
     pub cpu_seconds: f64,
+    /// How the messages of all counted slices were spread over the connections; `None` when no slice was counted.
+    #[serde(default)]
+    pub spread: Option<Spread>,
+}
+
+/// How the messages of the counted slices were spread over the connections that stood when one of these began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Connections that carried at least one message.
+    pub connections_used: u64,
+    /// Messages sent on the connection that carried the fewest, which may be 0.
+    pub messages_fewest: u64,
+    /// Messages sent on the connection that carried the most.
+    pub messages_most: u64,
+}
+
+impl Spread {
+    /// The spread over the connections of both.
+    pub fn and(self, other: Spread) -> Spread {
+        Spread {
+            connections_used: self.connections_used + other.connections_used,
+            messages_fewest: self.messages_fewest.min(other.messages_fewest),
+            messages_most: self.messages_most.max(other.messages_most),
+        }
+    }
 }
 
 /// What a client prints with `--json` when it runs on its own.
@@ -288,13 +321,20 @@ mod tests {
         let command = Command::Slice {
             pace,
             duration_micros: 250_000,
+            counted: false,
         };
         let text = serde_json::to_string(&command).unwrap();
         assert_eq!(
             text,
-            r#"{"command":"slice","pace":{"kind":"open","rate_per_second":40000.0,"arrivals":"burst 1ms"},"duration_micros":250000}"#
+            r#"{"command":"slice","pace":{"kind":"open","rate_per_second":40000.0,"arrivals":"burst 1ms"},"duration_micros":250000,"counted":false}"#
         );
         assert_eq!(serde_json::from_str::<Command>(&text).unwrap(), command);
+        // An order that does not say so counts.
+        let silent = text.replace(r#","counted":false"#, "");
+        assert!(matches!(
+            serde_json::from_str(&silent).unwrap(),
+            Command::Slice { counted: true, .. }
+        ));
         let event = Event::Slice(Box::default());
         let text = serde_json::to_string(&event).unwrap();
         assert!(!text.contains('\n'));

@@ -20,7 +20,7 @@ use crate::pace::Schedule;
 use crate::plan;
 use crate::progress::Progress;
 use crate::random::mix;
-use crate::summary::{Pace, Slice, Totals};
+use crate::summary::{Pace, Slice, Spread, Totals};
 use crate::worker::{Answer, Order, Setup, Worker};
 
 /// How far in the future a slice begins, so that every thread is ready for its first request.
@@ -56,12 +56,13 @@ impl Hand {
 /// All workers, and the one channel.
 pub struct Team {
     setup: Setup,
-    seed: u64,
     /// When the first worker was started, and so the ramp.
     began: Nanos,
     hands: Vec<Hand>,
     inbox: Receiver<Input>,
     slices: u64,
+    /// How the messages of all counted slices so far were spread.
+    spread: Option<Spread>,
     /// Lines that came while something else was awaited; `None` is the end of the input.
     pub lines: VecDeque<Option<String>>,
     /// Whether a signal asked to stop.
@@ -98,7 +99,6 @@ impl Team {
     pub fn start(
         setup: Setup,
         threads: usize,
-        seed: u64,
         (mouth, inbox): (Sender<Input>, Receiver<Input>),
     ) -> Result<Team, Failure> {
         let failed = |error| {
@@ -136,10 +136,10 @@ impl Team {
         Ok(Team {
             setup,
             began,
-            seed,
             hands,
             inbox,
             slices: 0,
+            spread: None,
             lines: VecDeque::new(),
             stopped: false,
             complaint: None,
@@ -166,7 +166,8 @@ impl Team {
         })
     }
 
-    /// Puts the server under load for `duration` and awaits the last replies.
+    /// Puts the server under load for `duration` and awaits the last replies. When it is `counted`, so are the messages
+    /// of each connection.
     ///
     /// # Errors
     /// When a worker cannot go on.
@@ -174,6 +175,7 @@ impl Team {
         &mut self,
         pace: &Pace,
         duration: Duration,
+        counted: bool,
         progress: &mut Progress,
     ) -> Result<Slice, Failure> {
         let board = Arc::clone(&self.setup.board);
@@ -187,9 +189,14 @@ impl Team {
             board.set_offered(*rate_per_second);
         }
         for (hand, share) in self.hands.iter().zip(plan::shares(&standing)) {
-            let seed = mix(mix(self.seed ^ mix(self.slices)).wrapping_add(share.thread as u64));
+            let seed = mix(mix(self.setup.seed ^ mix(self.slices)).wrapping_add(share.thread as u64));
             let schedule = Schedule::new(pace, share, (start, end), seed);
-            hand.order(Order::Slice { schedule, start, end });
+            hand.order(Order::Slice {
+                schedule,
+                start,
+                end,
+                counted,
+            });
         }
         self.slices += 1;
         progress.begin(start, end);
@@ -208,6 +215,11 @@ impl Team {
         board.set_offered(0.0);
         let complaint = ledgers.iter_mut().find_map(|ledger| ledger.complaint.take());
         self.complaint = self.complaint.take().or(complaint);
+        // Each thread's is that of all slices so far.
+        self.spread = ledgers
+            .iter()
+            .filter_map(|ledger| ledger.spread)
+            .reduce(Spread::and);
         Ok(ledger::merge(&ledgers, cpu))
     }
 
@@ -235,6 +247,7 @@ impl Team {
             sent_bytes: board.sum(|block| &block.sent_bytes),
             received_bytes: board.sum(|block| &block.received_bytes),
             cpu_seconds: cpu_time()?.as_secs_f64(),
+            spread: self.spread,
         })
     }
 

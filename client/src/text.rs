@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::summary::{Pace, Quantiles, Slice, Summary};
+use crate::summary::{Pace, Quantiles, Slice, Spread, Summary};
 
 /// A client busier than this is the bottleneck itself.
 const BUSY_SHARE: f64 = 0.9;
@@ -34,6 +34,9 @@ pub fn render(summary: &Summary, complaint: Option<&str>) -> String {
         ),
     );
     line("replies", replies(window, &summary.pace));
+    if let Some(spread) = &summary.totals.spread {
+        line("spread", spread_of(spread, summary.connections));
+    }
     line("response", quantiles(&window.response_micros));
     line("service", quantiles(&window.service_micros));
     line("send lag", quantiles(&window.send_lag_micros));
@@ -100,6 +103,16 @@ fn replies(window: &Slice, pace: &Pace) -> String {
             )
         }
     }
+}
+
+fn spread_of(spread: &Spread, connections: u64) -> String {
+    format!(
+        "{} of {} carried messages, {} to {} each",
+        spread.connections_used,
+        count(connections, "connection"),
+        spread.messages_fewest,
+        spread.messages_most
+    )
 }
 
 fn quantiles(of: &Quantiles) -> String {

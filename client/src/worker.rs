@@ -21,12 +21,15 @@ use sys::socket;
 use sys::timer::Timer;
 use sys::wake::Flag;
 
+use crate::carried::Carried;
 use crate::clock::{Clock, Nanos};
 use crate::connection::{Connection, Received};
 use crate::ledger::Ledger;
 use crate::metrics::{Block, Board, Errors, Reason};
 use crate::pace::{Schedule, Tick};
 use crate::queue::DueQueue;
+use crate::random::mix;
+use crate::rota::Rota;
 
 use notes::Notes;
 
@@ -56,6 +59,8 @@ pub struct Setup {
     pub timeout: Nanos,
     /// Whether TCP_NODELAY is set.
     pub nodelay: bool,
+    /// What the order of connections and random arrivals follow from.
+    pub seed: u64,
     /// The clock of all.
     pub clock: Clock,
     /// The counters of all.
@@ -73,6 +78,8 @@ pub enum Order {
         start: Nanos,
         /// Until when.
         end: Nanos,
+        /// Whether the messages of each connection are counted.
+        counted: bool,
     },
     /// End the slice (or the ramp) that is under way.
     Cut,
@@ -124,6 +131,9 @@ pub struct Worker {
     events: Events,
     links: Vec<Link>,
     queue: DueQueue,
+    /// Who takes the next turn in an open loop.
+    rota: Rota,
+    carried: Carried,
     notes: Notes,
     buffer: Box<[u8]>,
     scratch: Box<[u8]>,
@@ -150,6 +160,7 @@ impl Worker {
         let alarm = Timer::new()?;
         epoll.add(alarm.as_fd(), Interest::READABLE | Interest::EDGE, ALARM)?;
         let count = connections.len();
+        let order = mix(setup.seed).wrapping_add(thread as u64);
         Ok(Worker {
             setup,
             thread,
@@ -161,6 +172,8 @@ impl Worker {
             events: Events::with_capacity(EVENTS),
             links: Vec::with_capacity(count),
             queue: DueQueue::with_capacity(count),
+            rota: Rota::new(count, mix(order)),
+            carried: Carried::new(count),
             notes: Notes::new(),
             buffer: vec![0; BUFFER_BYTES].into(),
             scratch: vec![0; BUFFER_BYTES].into(),
@@ -180,8 +193,14 @@ impl Worker {
         tell(Answer::Ramped(self.ramp()?));
         loop {
             match self.next_order()? {
-                Order::Slice { schedule, start, end } => {
-                    tell(Answer::Slice(Box::new(self.slice(schedule, start, end)?)));
+                Order::Slice {
+                    schedule,
+                    start,
+                    end,
+                    counted,
+                } => {
+                    let ledger = self.slice(schedule, (start, end), counted)?;
+                    tell(Answer::Slice(Box::new(ledger)));
                 }
                 Order::Cut => {}
                 Order::Finish => return self.finish(),

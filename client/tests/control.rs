@@ -39,6 +39,7 @@ fn order(client: &mut Running, pace: Pace, duration_micros: u64) {
     let command = Command::Slice {
         pace,
         duration_micros,
+        counted: true,
     };
     client.say(&serde_json::to_string(&command).unwrap());
 }

@@ -89,14 +89,34 @@ impl Client {
         }
     }
 
-    /// Puts the server under load for one slice.
+    /// Puts the server under load for one slice, whose messages count for the spread over the connections.
     ///
     /// # Errors
     /// When the client does not come back with figures, or the user wants to stop.
     pub fn slice(&mut self, pace: Pace, duration: Duration, waiter: &Waiter) -> Result<Slice, NoAnswer> {
+        self.load(pace, duration, true, waiter)
+    }
+
+    /// As [`Client::slice`], but its messages do not count: calibration, warm-up, a profile.
+    ///
+    /// # Errors
+    /// As there.
+    #[allow(dead_code, reason = "the lane calls it once it tells these slices apart")]
+    pub fn uncounted(&mut self, pace: Pace, duration: Duration, waiter: &Waiter) -> Result<Slice, NoAnswer> {
+        self.load(pace, duration, false, waiter)
+    }
+
+    fn load(
+        &mut self,
+        pace: Pace,
+        duration: Duration,
+        counted: bool,
+        waiter: &Waiter,
+    ) -> Result<Slice, NoAnswer> {
         self.tell(&Command::Slice {
             pace,
             duration_micros: duration.as_micros() as u64,
+            counted,
         })?;
         match self.event(waiter, duration + DRAIN_PATIENCE)? {
             Event::Slice(slice) => Ok(*slice),
