@@ -110,7 +110,7 @@ pub struct Common {
         long,
         env,
         value_delimiter = ',',
-        default_value = "engines,go-net,own",
+        default_value = "engines,go-net,go-net-tuned,own",
         value_name = "LIST"
     )]
     pub(super) contenders: Vec<String>,
