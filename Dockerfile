@@ -8,15 +8,14 @@
 ARG RUST_IMAGE=rust:1.95-slim-bookworm
 ARG RUNTIME_IMAGE=gcr.io/distroless/cc-debian12:nonroot
 
-# Everything but manifests, settings, and the roots of programs and libraries is dropped, and those are emptied; a test
+# Everything but manifests and the roots of programs and libraries is dropped, and those are emptied; a test
 # that a manifest names gets an empty file too. Modes are made the same for all. What is left changes only when
 # dependencies or targets do, and the next stage is cached by its content.
 FROM ${RUST_IMAGE} AS manifests
 WORKDIR /src
 COPY . .
 RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock \
-        ! -path '*/src/main.rs' ! -path '*/src/lib.rs' ! -path '*/src/bin/*.rs' ! -path '*/build.rs' \
-        ! -path './.cargo/*' -delete \
+        ! -path '*/src/main.rs' ! -path '*/src/lib.rs' ! -path '*/src/bin/*.rs' ! -path '*/build.rs' -delete \
     && for manifest in */Cargo.toml; do \
          sed -n '/^\[\[test\]\]/,/^$/s/^name = "\(.*\)"$/\1/p' "$manifest" | while read -r name; do \
            mkdir -p "$(dirname "$manifest")/tests" && touch "$(dirname "$manifest")/tests/$name.rs"; \

@@ -152,7 +152,6 @@ fn images_are_small_and_dependencies_are_built_apart() {
         ".dockerignore",
         "Cargo.toml",
         "Cargo.lock",
-        ".cargo",
         "sys",
         "telemetry",
         "server",

@@ -195,3 +195,16 @@ fn a_second_signal_ends_it_at_once() {
     }
     assert_eq!(running.child.wait().unwrap().code(), Some(1));
 }
+
+#[test]
+fn no_thread_has_an_allocation_cache_unless_the_user_asks_for_it() {
+    for (settings, stands) in [
+        ("stats_print:true", "opt.tcache: false"),
+        ("stats_print:true,tcache:true", "opt.tcache: true"),
+    ] {
+        let mut help = server();
+        help.arg("--help").env("_RJEM_MALLOC_CONF", settings);
+        let output = help.output().unwrap();
+        assert!(said(&output).contains(stands), "{settings}: {}", said(&output));
+    }
+}

@@ -169,8 +169,9 @@ impl Ring {
     }
 
     /// Submits what was asked for, and waits until `want` completions are there (at least one). With `gather`, one is
-    /// enough once that much time has passed; where the kernel cannot gather, one is enough at once. Gives up after
-    /// `timeout`; a signal ends it too. Microseconds count; zero is no wait at all.
+    /// enough once that much time has passed, and when none is there then, the wait goes on to the first one. Where the
+    /// kernel cannot gather, one is enough at once. Gives up after `timeout`; a signal ends it too. Microseconds count;
+    /// zero is no wait at all.
     ///
     /// # Errors
     /// When the kernel lost completions for want of memory: what was under way cannot be known any more.

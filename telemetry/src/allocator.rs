@@ -1,7 +1,8 @@
 //! The allocator, and what it holds: the figures that `runtime.MemStats` showed for Go.
 //!
 //! jemalloc as it comes: no background threads, dirty pages given back after 10 s. A binary that wants it says
-//! `#[global_allocator] static ALLOCATOR: …` in its `main.rs`, so that libraries and tests keep the system's.
+//! `#[global_allocator] static ALLOCATOR: …` in its `main.rs`, so that libraries and tests keep the system's. Our server
+//! turns the thread caches off (`sys`, feature `no-thread-caches`); who allocates for messages keeps them.
 
 use tikv_jemalloc_ctl::{epoch, stats};
 

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::contender::Contender;
 
 /// Who takes part when nobody is named.
-pub const DEFAULT_CONTENDERS: &str = "engines,go-net,own";
+pub const DEFAULT_CONTENDERS: &str = "engines,go-net,go-net-tuned,own";
 /// Whom all others are compared to when nobody else is named.
 const DEFAULT_BASELINE: &str = "epoll";
 

@@ -36,7 +36,7 @@ fn nothing_said_is_the_original_experiment() {
     let scenarios: Vec<_> = config.scenarios.iter().map(|s| s.name.as_str()).collect();
     let contenders: Vec<_> = config.contenders.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(scenarios, ["few", "many"]);
-    assert_eq!(contenders, [ENGINES, &["go-net"]].concat());
+    assert_eq!(contenders, [ENGINES, &["go-net", "go-net-tuned"]].concat());
     assert_eq!((config.baseline.as_str(), config.workers), ("epoll", 1));
     assert!(!config.repeat && config.metrics.is_none());
 }
@@ -202,7 +202,7 @@ fn a_sweep_over_connections_is_a_scenario_each() {
         (sweep.parameter.as_str(), &sweep.families[..]),
         (
             "connections",
-            &[ENGINES, &["go-net"]]
+            &[ENGINES, &["go-net", "go-net-tuned"]]
                 .concat()
                 .iter()
                 .map(|name| (*name).to_owned())

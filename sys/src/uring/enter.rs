@@ -14,6 +14,10 @@ const UNREGISTER_RING_FDS: libc::c_uint = 21;
 /// IORING_REGISTER_FILE_ALLOC_RANGE of linux/io_uring.h.
 const REGISTER_FILE_ALLOC_RANGE: libc::c_uint = 25;
 
+/// The timeout of a wait that gathers and has none of its own. Without one the kernel ends the wait with the gathering
+/// time, even when nothing came; with one that is longer it waits on for the first completion, without a wake-up.
+const UNTIL_THE_FIRST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// io_uring_rsrc_update of linux/io_uring.h.
 #[repr(C)]
 struct Update {
@@ -97,18 +101,20 @@ impl Gate {
             return self.call(submissions, 0, EnterFlags::empty(), None);
         };
         let flags = waiting.flags | EnterFlags::GETEVENTS;
-        if waiting.gather_micros == 0 && waiting.timeout.is_none() {
+        let gathers = waiting.gather_micros > 0;
+        let Some(timeout) = waiting.timeout.or(gathers.then_some(UNTIL_THE_FIRST)) else {
             return self.call(submissions, waiting.want, flags, None);
-        }
-        let args = SubmitArgs::new().min_wait_usec(waiting.gather_micros);
-        let flags = flags | EnterFlags::EXT_ARG;
-        match waiting.timeout {
-            None => self.call(submissions, waiting.want, flags, Some(&args)),
-            Some(timeout) => {
-                let timeout = Timespec::from(timeout);
-                self.call(submissions, waiting.want, flags, Some(&args.timespec(&timeout)))
-            }
-        }
+        };
+        let timeout = Timespec::from(timeout);
+        let args = SubmitArgs::new()
+            .min_wait_usec(waiting.gather_micros)
+            .timespec(&timeout);
+        self.call(
+            submissions,
+            waiting.want,
+            flags | EnterFlags::EXT_ARG,
+            Some(&args),
+        )
     }
 
     #[inline]
@@ -145,9 +151,9 @@ impl Gate {
 pub(super) struct Waiting {
     /// Completions to wait for.
     pub(super) want: u32,
-    /// After this many microseconds one completion is enough; 0: never mind.
+    /// After this many microseconds one completion is enough, the first one if none is there; 0: never mind.
     pub(super) gather_micros: u32,
-    /// Give up after this.
+    /// Give up after this; none: never, or after [`UNTIL_THE_FIRST`] when it gathers.
     pub(super) timeout: Option<Duration>,
     /// NO_IOWAIT where the kernel has it: a server that waits for its peers does not wait for I/O, and a CPU that is
     /// idle meanwhile shall count as idle.

@@ -422,18 +422,26 @@ fn a_lone_completion_ends_a_wait_once_the_gathering_time_is_over() {
     assert!(waited < Duration::from_secs(4), "{waited:?}");
     let buffer = bytes(&mut ring);
     ring.give_back(buffer);
-    // Nothing is there: it waits on for the first, beyond the gathering time.
-    let late = std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(60));
-        peer.write_all(b"two").unwrap();
-        peer
-    });
-    ring.wait(8, Duration::from_millis(1), Some(Duration::from_secs(5)))
-        .unwrap();
-    let buffer = bytes(&mut ring);
-    assert_eq!(ring.bytes(&buffer), b"two");
-    ring.give_back(buffer);
-    late.join().unwrap().shutdown(Shutdown::Both).unwrap();
+    // Nothing is there: it waits on for the first, beyond the gathering time. One call does, also without a timeout.
+    for timeout in [Some(Duration::from_secs(5)), None] {
+        let late = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(60));
+            peer.write_all(b"two").unwrap();
+            peer
+        });
+        ring.wait(8, Duration::from_millis(1), timeout).unwrap();
+        let Some(Completion::Received {
+            received: Received::Bytes(buffer),
+            ..
+        }) = ring.next_completion().unwrap()
+        else {
+            panic!("it ended before anything came, with the timeout {timeout:?}");
+        };
+        assert_eq!(ring.bytes(&buffer), b"two");
+        ring.give_back(buffer);
+        peer = late.join().unwrap();
+    }
+    peer.shutdown(Shutdown::Both).unwrap();
 }
 
 #[test]
