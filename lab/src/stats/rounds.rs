@@ -19,8 +19,8 @@ const NORMAL: f64 = 1.959_964;
 /// freedom, or none that is a number, counts as one.
 ///
 /// It is tabled for 1 to 30 whole degrees. Between and beyond them its logarithm is interpolated linearly against one
-/// over the degrees. That curve bends upwards, so the quantile comes out too large, never too small. It is 2.5 % too
-/// large at most below 2 degrees, 0.5 % below 3, 0.15 % below 5 and 0.05 % above.
+/// over the degrees. That curve bends upwards, so the quantile comes out too large, and never too small beyond the
+/// table's rounding. It is 3 % too large at most below 2 degrees, 0.5 % below 3, 0.15 % below 5 and 0.05 % above.
 pub fn student(degrees: f64) -> f64 {
     // `max` passes over what is not a number.
     let degrees = degrees.max(1.0);
@@ -225,16 +225,16 @@ mod tests {
         assert!(near(
             student(2.0),
             0.95 * (2.0 / (4.0 * 0.975 * 0.025f64)).sqrt(),
-            1e-5
+            2e-5
         ));
         for (whole, tabled) in STUDENT.iter().enumerate() {
             assert_eq!(student((whole + 1) as f64), *tabled);
         }
         // By numerical integration of the density. It may be too large, not too small.
         for (degrees, known, share) in [
-            (1.2, 8.64883, 0.025),
-            (1.33, 7.22111, 0.025),
-            (1.5, 6.01666, 0.025),
+            (1.2, 8.64883, 0.03),
+            (1.33, 7.22111, 0.03),
+            (1.5, 6.01666, 0.03),
             (2.5, 3.57465, 0.005),
             (3.5, 2.94009, 0.0015),
             (7.3, 2.34507, 0.0005),
@@ -320,7 +320,7 @@ mod tests {
             between_runs(&same, &same, 0.0, 11.0).unwrap().interval,
             Some((1.0, 1.0))
         );
-        assert!(high(&rounds, &rounds, 0.01, f64::INFINITY) > high(&rounds, &rounds, 0.0, 11.0));
+        assert!(high(&rounds, &rounds, 0.5, f64::INFINITY) > high(&rounds, &rounds, 0.0, 11.0));
     }
 
     #[test]
@@ -416,12 +416,12 @@ mod tests {
     }
 
     /// Checks 4 to 12 rounds.
-    fn covers(what: &str, least: f64, truth: f64, start: Draw, cycle: Draw) {
+    fn covers(what: &str, truth: f64, start: Draw, cycle: Draw) {
         for count in [4, 5, 6, 8, 12] {
             let covered = coverage(count, truth, start, cycle);
             println!("{what}, {count} rounds: {covered} %");
             assert!(
-                (least..=97.0).contains(&covered),
+                (93.0..=97.0).contains(&covered),
                 "{what}, {count} rounds: {covered} %"
             );
         }
@@ -429,12 +429,12 @@ mod tests {
 
     #[test]
     fn equal_starts_are_covered() {
-        covers("equal starts", 93.0, 0.0, &|_| 0.0, &|r| CYCLE * normal(r));
+        covers("equal starts", 0.0, &|_| 0.0, &|r| CYCLE * normal(r));
     }
 
     #[test]
     fn unequal_starts_are_covered() {
-        covers("unequal starts", 93.0, 0.0, &|r| START * normal(r), &|r| {
+        covers("unequal starts", 0.0, &|r| START * normal(r), &|r| {
             CYCLE * normal(r)
         });
     }
@@ -442,10 +442,10 @@ mod tests {
     /// Two equal contenders, each disturbed now and then.
     #[test]
     fn long_tails_are_covered() {
-        covers("tails on both sides", 93.0, 0.0, &|r| START * normal(r), &|r| {
+        covers("tails on both sides", 0.0, &|r| START * normal(r), &|r| {
             disturbed(r) - disturbed(r)
         });
-        covers("log-normal tails", 93.0, 0.0, &|r| START * normal(r), &|r| {
+        covers("log-normal tails", 0.0, &|r| START * normal(r), &|r| {
             0.02 * (normal(r).exp() - normal(r).exp())
         });
     }
@@ -455,13 +455,9 @@ mod tests {
     #[test]
     fn a_tail_of_one_contender_is_covered() {
         let truth = CYCLE * (0.2 + 0.25 + 1.0 / 3.0);
-        covers(
-            "one exponential tail",
-            93.0,
-            truth,
-            &|r| START * normal(r),
-            &|r| CYCLE * exponential(r),
-        );
+        covers("one exponential tail", truth, &|r| START * normal(r), &|r| {
+            CYCLE * exponential(r)
+        });
     }
 
     /// Some starts are much slower than most, of both contenders.
@@ -469,25 +465,24 @@ mod tests {
     fn skewed_starts_are_covered() {
         covers(
             "skewed starts",
-            93.0,
             0.0,
             &|r| START * (exponential(r) - exponential(r)),
             &|r| CYCLE * normal(r),
         );
-        covers(
-            "one skewed start",
-            93.0,
-            START,
-            &|r| START * exponential(r),
-            &|r| CYCLE * normal(r),
-        );
-        covers(
-            "only one skewed start",
-            85.0,
-            START,
-            &|r| START * exponential(r),
-            &|_| 0.0,
-        );
+        covers("one skewed start", START, &|r| START * exponential(r), &|r| {
+            CYCLE * normal(r)
+        });
+    }
+
+    /// Where Student's interval is too narrow: starts of one contender alone are skewed like an exponential distribution, and
+    /// cycles add no noise. It holds 88 to 90 % then, as means of few skewed values do.
+    #[test]
+    fn skewed_starts_of_one_contender_without_noise_are_covered_less() {
+        for count in [4, 12] {
+            let covered = coverage(count, START, &|r| START * exponential(r), &|_| 0.0);
+            println!("skewed starts alone, {count} rounds: {covered} %");
+            assert!((86.0..92.0).contains(&covered), "{count} rounds: {covered} %");
+        }
     }
 
     /// Why there are rounds: the interval over the cycles of one start says nothing of the next start.
