@@ -5,8 +5,8 @@
 
 use super::{Estimate, median};
 
-/// The 0.975 quantiles of Student's t distribution, of 1 to 30 degrees of freedom (NIST/SEMATECH, "e-Handbook of
-/// statistical methods", 1.3.6.7.2; the fourth digit by numerical integration of the density).
+/// The 0.975 quantiles of Student's t distribution, of 1 to 30 degrees of freedom (as in NIST/SEMATECH, "e-Handbook of
+/// statistical methods"; checked by numerical integration of the density).
 const STUDENT: [f64; 30] = [
     12.7062, 4.3027, 3.1824, 2.7764, 2.5706, 2.4469, 2.3646, 2.3060, 2.2622, 2.2281, 2.2010, 2.1788, 2.1604,
     2.1448, 2.1314, 2.1199, 2.1098, 2.1009, 2.0930, 2.0860, 2.0796, 2.0739, 2.0687, 2.0639, 2.0595, 2.0555,
@@ -94,8 +94,8 @@ pub fn expected_misses(intervals: usize) -> f64 {
 }
 
 /// The variance of the logarithms of ratios between rounds and that within rounds, by an analysis of variance with random
-/// effects. Rounds may have different numbers of cycles (Searle, Casella and McCulloch, "Variance components", 1992,
-/// section 3.6). The one between rounds is 0 where the one within explains all. Rounds without any ratio do not count.
+/// effects. Rounds may have different numbers of cycles (Searle, Casella and McCulloch, "Variance components",
+/// 1992). The one between rounds is 0 where the one within explains all. Rounds without any ratio do not count.
 ///
 /// `None` of fewer than two rounds, when no round has two ratios, and when a ratio is not finite or not above 0.
 pub fn components(rounds: &[Vec<f64>]) -> Option<(f64, f64)> {
@@ -121,8 +121,8 @@ pub fn components(rounds: &[Vec<f64>]) -> Option<(f64, f64)> {
     Some((between.max(0.0), within))
 }
 
-/// The number of cycles per round that gives the narrowest interval for its time, at least 1 (Kalibera and Jones, 2013,
-/// section 9.1). `between` and `within` are the variances of [`components`]. `round_seconds` is what a round takes beyond its
+/// The number of cycles per round that gives the narrowest interval for its time, at least 1 (Kalibera and Jones,
+/// 2013). `between` and `within` are the variances of [`components`]. `round_seconds` is what a round takes beyond its
 /// cycles, and `cycle_seconds` what a cycle takes. It is infinite where rounds do not differ: one round then suffices.
 pub fn cycles_per_round(between: f64, within: f64, round_seconds: f64, cycle_seconds: f64) -> f64 {
     // `max` passes over what is not a number, as of no variance at all.
