@@ -1,5 +1,7 @@
 //! Pure: medians, quantiles, and intervals by a seeded bootstrap.
 
+pub mod rounds;
+
 use std::f64::consts::PI;
 
 /// Resamples of a bootstrap: enough that the interval's ends are steady to about a hundredth of its width.
