@@ -213,7 +213,7 @@ pub fn ratio(contender: &Run, baseline: &Run, name: &str) -> Option<Ratio> {
     };
     let of_cycles = matches!(repeated(name)?, Taken::EachCycle(_));
     Some(Ratio {
-        estimate: stats::over_rounds(&ratios)?,
+        estimate: stats::rounds::over_rounds(&ratios)?,
         cycles: if of_cycles {
             ratios.iter().map(Vec::len).sum()
         } else {
@@ -225,7 +225,7 @@ pub fn ratio(contender: &Run, baseline: &Run, name: &str) -> Option<Ratio> {
 
 /// A run's figure with the interval over its rounds; `None` when it is measured once a run, or not at all.
 pub fn over_rounds(run: &Run, name: &str) -> Option<Estimate> {
-    stats::over_rounds(&of_rounds(run, name)?)
+    stats::rounds::over_rounds(&of_rounds(run, name)?)
 }
 
 /// The same for the figures of a run that are those of a typical cycle. A quantile of the whole run is none.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use client::summary::Quantiles;
+use client::summary::{Quantiles, Spread};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
@@ -166,17 +166,6 @@ pub struct Round {
     pub spread: Option<Spread>,
     /// The slices.
     pub cycles: Vec<Cycle>,
-}
-
-/// How messages were spread over connections, over all measured slices of a round.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spread {
-    /// Connections that carried at least one message.
-    pub connections_used: u64,
-    /// The fewest messages of one connection.
-    pub messages_fewest: u64,
-    /// The most messages of one connection.
-    pub messages_most: u64,
 }
 
 /// What a server used. A figure that cannot be had is null.

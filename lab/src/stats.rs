@@ -16,7 +16,7 @@ pub const INTERVAL_VALUES_MIN: usize = 6;
 pub struct Estimate {
     /// The median.
     pub median: f64,
-    /// Lower and upper end; `None` when fewer than [`INTERVAL_VALUES_MIN`] values say too little about their spread.
+    /// Lower and upper end; `None` when too few values say too little about their spread.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -36,31 +36,6 @@ impl Estimate {
 /// Why so many cycles have no interval, in words.
 pub fn too_few(rounds: usize) -> String {
     format!("too few rounds ({rounds}, at least 2) for an interval")
-}
-
-/// TEMP
-pub fn over_rounds(rounds: &[Vec<f64>]) -> Option<Estimate> {
-    let logs: Vec<f64> = rounds
-        .iter()
-        .filter_map(|r| median(&r.iter().map(|v| v.ln()).collect::<Vec<_>>()))
-        .collect();
-    let n = logs.len() as f64;
-    if logs.is_empty() {
-        return None;
-    }
-    let mean = logs.iter().sum::<f64>() / n;
-    let sd = (logs.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-    const T: [f64; 11] = [
-        12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201,
-    ];
-    let interval = (logs.len() > 1).then(|| {
-        let t = T.get(logs.len() - 2).copied().unwrap_or(2.1);
-        ((mean - t * sd / n.sqrt()).exp(), (mean + t * sd / n.sqrt()).exp())
-    });
-    Some(Estimate {
-        median: mean.exp(),
-        interval,
-    })
 }
 
 /// The median; `None` of nothing.

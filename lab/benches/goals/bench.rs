@@ -177,7 +177,7 @@ pub fn client_over_server(result: &LabResult, scenario: &str, contender: &str) -
     let ratios: Vec<Vec<f64>> = rounds
         .map(|round| round.cycles.iter().filter_map(ratio).collect())
         .collect();
-    stats::over_rounds(&ratios).ok_or_else(|| "its CPU time is not known".to_owned())
+    stats::rounds::over_rounds(&ratios).ok_or_else(|| "its CPU time is not known".to_owned())
 }
 
 /// How much longer the 99th percentile of the response time is, in microseconds: the difference of two slices of one

@@ -101,7 +101,6 @@ impl Client {
     ///
     /// # Errors
     /// As there.
-    #[allow(dead_code, reason = "the lane calls it once it tells these slices apart")]
     pub fn uncounted(&mut self, pace: Pace, duration: Duration, waiter: &Waiter) -> Result<Slice, NoAnswer> {
         self.load(pace, duration, false, waiter)
     }

@@ -158,7 +158,7 @@ impl Lane {
         pace: Pace,
         duration: Duration,
     ) -> Result<Option<Slice>, Interrupted> {
-        let answer = self.client.slice(pace, duration, session.waiter);
+        let answer = self.client.uncounted(pace, duration, session.waiter);
         let slice = self.outcome(answer)?;
         if let Some(slice) = &slice {
             self.record.count_errors(&slice.errors);
@@ -221,7 +221,7 @@ impl Lane {
         pace: Pace,
         duration: Duration,
     ) -> Result<Result<Slice, String>, Interrupted> {
-        let why = match self.client.slice(pace, duration, session.waiter) {
+        let why = match self.client.uncounted(pace, duration, session.waiter) {
             Err(NoAnswer::Interrupted) => return Err(Interrupted),
             Ok(slice) => {
                 for (reason, count) in &slice.errors {
@@ -293,7 +293,7 @@ impl Lane {
             let why = "bytes: the server shows no metrics that count them (echolab_received_bytes_total, echolab_sent_bytes_total)";
             self.record.cannot_check(why);
         }
-        self.record.end_round(Some(bytes), None);
+        self.record.end_round(Some(bytes), totals.spread);
         Ok(())
     }
 

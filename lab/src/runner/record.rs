@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use client::summary::{Quantiles, Slice};
+use client::summary::{Quantiles, Slice, Spread};
 use telemetry::latency::Latency;
 
 use crate::measure::{MachineCpu, Reading, Totals};
-use crate::result::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Round, Run, ServerFigures, Spread};
+use crate::result::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Round, Run, ServerFigures};
 use crate::scenario::Scenario;
 use crate::schedule::Turn;
 use crate::spoilt::{self, Cause, Spoilt};
