@@ -9,7 +9,7 @@ pub use text::{markdown, terminal};
 
 use crate::comparison;
 use crate::result::{LabResult, Run};
-use crate::stats::{self, Estimate};
+use crate::stats::Estimate;
 use changes::Change;
 
 /// The figures that are shown, in their order.
@@ -153,8 +153,8 @@ impl Figure {
     }
 }
 
-/// Compares two results. `seed` is the bootstrap's.
-pub fn compare<'a>(before: &'a LabResult, after: &'a LabResult, seed: u64) -> Compared<'a> {
+/// Compares two results.
+pub fn compare<'a>(before: &'a LabResult, after: &'a LabResult) -> Compared<'a> {
     let (machine, circumstances) = changes::of_machine(&before.machine, &after.machine);
     let baseline = (before.config.baseline == after.config.baseline).then_some(&*before.config.baseline);
     let mut scenarios = Vec::new();
@@ -164,7 +164,7 @@ pub fn compare<'a>(before: &'a LabResult, after: &'a LabResult, seed: u64) -> Co
             alone.push(format!("{name} was measured before alone"));
             continue;
         }
-        scenarios.push(scenario(before, after, name, baseline, seed));
+        scenarios.push(scenario(before, after, name, baseline));
     }
     for name in scenario_names(after) {
         if before.runs_of(name).next().is_none() {
@@ -194,7 +194,6 @@ fn scenario<'a>(
     after: &'a LabResult,
     name: &'a str,
     baseline: Option<&str>,
-    seed: u64,
 ) -> Scenario<'a> {
     let mut contenders = Vec::new();
     let mut alone = Vec::new();
@@ -207,7 +206,7 @@ fn scenario<'a>(
                     (baseline != run.contender).then_some(())?;
                     believable(before).zip(believable(after))
                 });
-                contenders.push(contender(run, later, baselines, seed));
+                contenders.push(contender(run, later, baselines));
             }
             None => alone.push(format!("{} ran before alone", run.contender)),
         }
@@ -254,7 +253,7 @@ fn unequal(before: &LabResult, after: &LabResult, name: &str) -> Vec<String> {
     unequal
 }
 
-fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, seed: u64) -> Contender<'a> {
+fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>) -> Contender<'a> {
     let doubts: Vec<_> = [("before", before), ("after", after)]
         .into_iter()
         .filter(|(_, run)| !run.is_ok())
@@ -267,11 +266,11 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, 
         after: comparison::value(after, name),
         at_least: [before, after].map(|run| comparison::is_at_least(run, name)),
         direct: match obstacle {
-            None => comparison::unpaired(after, before, name, seed),
+            None => comparison::unpaired(after, before, name),
             Some(_) => None,
         },
         relative: match (&obstacle, baselines) {
-            (None, Some(baselines)) => relative((before, after), baselines, name, seed),
+            (None, Some(baselines)) => relative((before, after), baselines, name),
             _ => None,
         },
     };
@@ -286,10 +285,10 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>, 
 
 /// The ratio of ratios: those of each result are formed within its cycles, which are pairs; the two results have no
 /// cycle in common.
-fn relative(runs: (&Run, &Run), baselines: (&Run, &Run), name: &str, seed: u64) -> Option<Estimate> {
+fn relative(runs: (&Run, &Run), baselines: (&Run, &Run), name: &str) -> Option<Estimate> {
     let ratios = |run, baseline| comparison::ratios(run, baseline, name);
     match ratios(runs.1, baselines.1).zip(ratios(runs.0, baselines.0)) {
-        Some((after, before)) => stats::quotient(&after.concat(), &before.concat(), seed),
+        Some((after, before)) => comparison::between_runs(&after, &before),
         None => {
             let ratio = |run, baseline| Some(comparison::ratio(run, baseline, name)?.estimate.median);
             let (after, before) = (ratio(runs.1, baselines.1)?, ratio(runs.0, baselines.0)?);

@@ -21,8 +21,10 @@ use crate::report;
 use crate::result::{LabResult, SCHEMA};
 use crate::runner::{self, Session, Stop, Waiter};
 use crate::store::Store;
-use crate::{fail, fail_if, refuse, show};
+use crate::{fail, fail_if, neighbours, refuse, show};
 
+/// How long the machine is watched before anything is started.
+const NEIGHBOURS_WATCHED: Duration = Duration::from_millis(500);
 /// How long the final figures can still be scraped: whoever scrapes each second sees them twice.
 const LAST_SCRAPE: Duration = Duration::from_secs(2);
 
@@ -103,10 +105,26 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> Exit {
         parked: Default::default(),
         reached: Default::default(),
     };
+    name_neighbours(&mut session);
     let outcome = session.run();
     let (result, input_faults) = (session.result, session.input_faults);
     drop(progress);
     conclude(outcome, &result, input_faults, &store)
+}
+
+/// Says at once who else uses the machine's CPUs, and goes on.
+fn name_neighbours(session: &mut Session<'_>) {
+    let programs = neighbours::busy_programs(NEIGHBOURS_WATCHED);
+    if programs.is_empty() {
+        return;
+    }
+    let names: Vec<_> = programs.iter().map(ToString::to_string).collect();
+    let note = format!(
+        "This machine is busy: {}. Cycles that it disturbs count for no contender. Stop it for a clear answer.",
+        names.join(", ")
+    );
+    session.progress.say(&note);
+    session.result.notes.push(note);
 }
 
 /// Whether a contender can run here, as far as can be told before it is started.

@@ -18,6 +18,7 @@ pub mod list;
 pub mod machine;
 pub mod measure;
 pub mod metrics;
+mod neighbours;
 pub mod preflight;
 pub mod profile;
 pub mod progress;
@@ -128,7 +129,7 @@ fn compare(args: &CompareArgs) -> ExitCode {
     if let Err(message) = check_rules(args, [&before, &after]) {
         return refuse(&message);
     }
-    let compared = compare::compare(&before, &after, args.seed);
+    let compared = compare::compare(&before, &after);
     if let Some(path) = &args.output
         && let Err(error) = std::fs::write(path, compare::markdown(&compared))
     {
@@ -139,9 +140,7 @@ fn compare(args: &CompareArgs) -> ExitCode {
     }
     show(&compare::terminal(&compared));
     let rules = args.fail_if.iter();
-    let decisions: Vec<_> = rules
-        .flat_map(|rule| compare::decide(rule, &compared, args.seed))
-        .collect();
+    let decisions: Vec<_> = rules.flat_map(|rule| compare::decide(rule, &compared)).collect();
     Exit::of_rules(&decisions, args.undecided).into()
 }
 

@@ -159,13 +159,11 @@ mod tests {
     /// Other programs and the hypervisor are the machine's, however often they come.
     #[test]
     fn what_others_take_spoils_every_cycle_that_it_hits() {
-        let hits: [(fn(&mut Slice), Cause); 2] = [
-            (|slice| slice.stolen_share = Some(0.3), Cause::Stolen),
-            (|slice| slice.others_share = Some(0.9), Cause::Others),
-        ];
-        for (hit, cause) in hits {
+        for (stolen, others, cause) in [(0.3, 0.0, Cause::Stolen), (0.0, 0.9, Cause::Others)] {
             let mut all = slices("a", &[20.0; 3]);
-            all.iter_mut().for_each(hit);
+            for slice in &mut all {
+                (slice.stolen_share, slice.others_share) = (Some(stolen), Some(others));
+            }
             let found = cycles(&all);
             assert!(found.len() == 3 && found.values().all(|spoilt| spoilt.cause == cause));
         }

@@ -41,6 +41,9 @@ fn bad_input_is_one_message_and_exit_code_2_and_leaves_nothing() {
         (vec!["--server-cpus", "9999"], "9999"),
         (vec!["--fail-if", "tokio/epoll speed > 1"], "speed"),
         (vec!["--fail-if", "nginx/epoll cpu_percent > 1"], "nginx"),
+        (vec!["--undecided", "perhaps"], "perhaps"),
+        (vec!["sweep", "--undecided", "perhaps"], "perhaps"),
+        (vec!["compare", "a", "b", "--undecided", "perhaps"], "perhaps"),
         (vec!["--contender", "name=mine,port=7000"], "`port`"),
         (vec!["--baseline", "nginx"], "nginx"),
         (vec!["--accept", "fair"], "fair"),
@@ -128,6 +131,7 @@ fn flags_may_come_from_the_environment() {
         ("RATE", "-1"),
         ("CONTENDERS", "nginx"),
         ("LAB_REPEAT", "perhaps"),
+        ("UNDECIDED", "perhaps"),
         ("PROFILE", "perhaps"),
         ("PROFILE_SECONDS", "0"),
         ("CONTENDER", "name=a,echo=x"),
@@ -306,6 +310,58 @@ fn a_contender_that_cannot_run_is_a_row_that_says_why() {
     let text = String::from_utf8(again.get_output().stdout.clone()).unwrap();
     assert!(text.contains("gone is skipped"), "{text}");
     assert!(reports.iter().all(|report| report.is_file()));
+}
+
+#[test]
+fn a_named_contender_that_takes_no_part_is_exit_code_5() {
+    let gone = "name=gone,command=\"./nothing --port {port}\"";
+    let missing = "go-net did not take part in few";
+    let rule = ["--fail-if", "gone/epoll cpu_micros_per_message > 1"];
+    let undecided = ["--undecided", "pass"];
+    for (contenders, more, named) in [
+        ("epoll,own", &["--contender", gone][..], "gone did not take part"),
+        (
+            "epoll,own",
+            &[&["--contender", gone][..], &rule, &undecided].concat(),
+            "failed: `gone/epoll cpu_micros_per_message > 1` cannot be decided in few: gone did not run",
+        ),
+        ("epoll,go-net", &[], missing),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        // Without PATH and in a folder of its own it finds no Go.
+        let output = lab(folder.path())
+            .args([
+                "--scenario",
+                "few",
+                "--connections",
+                "2",
+                "--rate",
+                "200",
+                "--no-pin",
+            ])
+            .args(["--slice", "30ms", "--rounds", "1", "--cycles", "2"])
+            .args(["--contenders", contenders])
+            .args(more)
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(5), "{contenders} {more:?}: {stderr}");
+        assert!(stderr.contains(named), "{contenders} {more:?}: {stderr}");
+    }
+}
+
+#[test]
+fn the_help_of_a_run_lists_the_exit_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let assert = lab(folder.path()).args(["run", "--help"]).assert().success();
+    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    for part in [
+        "Exit codes:",
+        "a rule of --fail-if holds",
+        "--undecided <fail|pass>",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
 }
 
 #[test]

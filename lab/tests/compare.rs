@@ -138,13 +138,13 @@ fn a_comparison_shows_what_changed_and_gates() {
     let (code, shown, stderr) = compare(&["results/latest", before]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(
-        shown.contains("no difference shown") && !shown.contains("takes more"),
+        shown.contains("no difference shown") && !shown.contains("took more"),
         "{shown}"
     );
     let (code, shown, stderr) = compare(&[before, after, "--output", "compared.md"]);
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
     assert!(
-        shown.contains("tokio takes more") && shown.contains("seed: 1 -> 99"),
+        shown.contains("tokio took more") && shown.contains("seed: 1 -> 99"),
         "{shown}"
     );
     let markdown = std::fs::read_to_string(folder.path().join("compared.md")).unwrap();
@@ -170,7 +170,7 @@ fn a_comparison_shows_what_changed_and_gates() {
     // Swapped, it fell.
     let (code, shown, _) = compare(&[after, before, "--fail-if", "tokio cpu_micros_per_message > 1.05"]);
     assert_eq!(code, Some(0));
-    assert!(shown.contains("tokio takes less"), "{shown}");
+    assert!(shown.contains("tokio took less"), "{shown}");
 }
 
 #[test]

@@ -108,9 +108,6 @@ pub struct CompareArgs {
     /// Write it to this file as well, as markdown
     #[arg(long, env = "COMPARE_OUTPUT", value_name = "FILE.md")]
     pub output: Option<PathBuf>,
-    /// Seeds the bootstrap
-    #[arg(long, env, default_value = "1", value_parser = values::seed, value_name = "N")]
-    pub seed: u64,
 }
 
 /// The flags that `lab run` and `lab sweep` have in common.

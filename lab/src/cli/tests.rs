@@ -163,9 +163,9 @@ fn those_linger_that_can() {
             .map(|contender| contender.linger_micros)
             .collect()
     };
-    assert_eq!(of(&["--linger", "50us"]), [Some(50), None, None, None]);
-    assert_eq!(of(&["--linger", "0s"]), [None; 4]);
-    assert_eq!(of(&[]), [None; 4]);
+    assert_eq!(of(&["--linger", "50us"]), [Some(50), None, None, None, None]);
+    assert_eq!(of(&["--linger", "0s"]), [None; 5]);
+    assert_eq!(of(&[]), [None; 5]);
 }
 
 fn sweep(words: &[&str]) -> Result<Config, String> {
@@ -481,7 +481,7 @@ fn what_is_wrong_is_named() {
         (vec!["--client-metrics", "x"], "--client-metrics: `x`"),
         (
             vec!["--client-metrics", "127.0.0.1:65535"],
-            "no port for each of 4",
+            "no port for each of 5",
         ),
         (vec!["--fail-if", "tokio cpu > 1"], "no figure `cpu`"),
         (vec!["--fail-if", "go/epoll cpu_percent > 1"], "`go` is none"),

@@ -11,7 +11,7 @@ use crate::fail_if::{self, Decision, Outcome, Rule};
 use crate::stats::Estimate;
 
 /// What a rule says of each scenario, and once that nothing is known when there is no scenario to decide it in.
-pub fn decide(rule: &Rule, compared: &Compared<'_>, seed: u64) -> Vec<Decision> {
+pub fn decide(rule: &Rule, compared: &Compared<'_>) -> Vec<Decision> {
     let unknown = |line: String| Decision {
         outcome: Outcome::NothingKnown,
         line,
@@ -19,7 +19,7 @@ pub fn decide(rule: &Rule, compared: &Compared<'_>, seed: u64) -> Vec<Decision> 
     let meant = |name: &str| rule.scenario.as_ref().is_none_or(|wanted| wanted == name);
     let scenarios = compared.scenarios.iter().filter(|scenario| meant(scenario.name));
     let mut decisions: Vec<_> = scenarios
-        .map(|scenario| match ratio(rule, compared, scenario, seed) {
+        .map(|scenario| match ratio(rule, compared, scenario) {
             Err(why) => Decision::new(rule, Outcome::NothingKnown, scenario.name, &why),
             Ok(estimate) if comparison::is_once(&rule.metric) => {
                 fail_if::of_value(rule, estimate.median, scenario.name)
@@ -39,12 +39,7 @@ pub fn decide(rule: &Rule, compared: &Compared<'_>, seed: u64) -> Vec<Decision> 
 }
 
 /// The ratio that counts.
-fn ratio(
-    rule: &Rule,
-    compared: &Compared<'_>,
-    scenario: &Scenario<'_>,
-    seed: u64,
-) -> Result<Estimate, String> {
+fn ratio(rule: &Rule, compared: &Compared<'_>, scenario: &Scenario<'_>) -> Result<Estimate, String> {
     let refusals = compared.stopped().into_iter().chain(scenario.unequal.clone());
     if let Some(why) = refusals.reduce(|first, second| format!("{first}; {second}")) {
         return Err(why);
@@ -69,10 +64,10 @@ fn ratio(
     };
     let (before, after) = runs(&rule.contender)?;
     let estimate = match &rule.baseline {
-        None => comparison::unpaired(after, before, &rule.metric, seed),
+        None => comparison::unpaired(after, before, &rule.metric),
         Some(baseline) => {
             let (base_before, base_after) = runs(baseline)?;
-            super::relative((before, after), (base_before, base_after), &rule.metric, seed)
+            super::relative((before, after), (base_before, base_after), &rule.metric)
         }
     };
     estimate.ok_or_else(|| format!("{} is not known both times", rule.metric))

@@ -161,8 +161,8 @@ fn answer(compared: &Compared<'_>, contender: &Contender<'_>) -> String {
     };
     let said = match Finding::of(estimate) {
         Finding::NotShown => format!("{who}{to} no difference shown"),
-        Finding::Less => format!("{who}{to} takes less"),
-        Finding::More => format!("{who}{to} takes more"),
+        Finding::Less => format!("{who}{to} took less the second time"),
+        Finding::More => format!("{who}{to} took more the second time"),
         Finding::NoInterval => format!(
             "{who}{to} {}, so chance is not excluded",
             stats::too_few(contender.rounds)
@@ -304,7 +304,7 @@ fn remarks(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<String> {
 fn closing(compared: &Compared<'_>) -> Vec<String> {
     let mut closing: Vec<_> = compared.alone.iter().map(|what| format!("{what}.")).collect();
     closing.push(
-        "after/before: below 1 the figure fell. Brackets: 95 % interval of a bootstrap over the cycles of both, which have no pairs; an interval that holds 1 shows no difference, which is not to say that there is none. It knows the spread within the two runs, not a drift of the machine between them.".to_owned(),
+        "after/before: below 1 the figure fell. Brackets: the 95 % interval from how the rounds of both differ, with 1 % for how one whole run differs from the next. An interval that holds 1 shows no difference, which is not to say that there is none. Two runs, one after the other, prove no small change, since the machine changes between them. To settle it, measure both versions in one run: --contender name=old,… --contender name=new,….".to_owned(),
     );
     if let Some(baseline) = compared.baseline {
         closing.push(format!(
@@ -328,7 +328,7 @@ fn closing(compared: &Compared<'_>) -> Vec<String> {
         );
     }
     closing.push(
-        "Capacity, memory, p99.9 and wake-ups are measured once a run, so they have no interval. Ratios of p50 and p99 are those of the cycles; the columns show the quantiles of all cycles together.".to_owned(),
+        "Capacity, p99.9 and wake-ups are measured once a run, so they have no interval. Ratios of p50 and p99 are those of the cycles; the columns show the quantiles of all cycles together.".to_owned(),
     );
     closing
 }

