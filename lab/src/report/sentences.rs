@@ -10,6 +10,7 @@ use crate::result::{Comparison, LabResult, Run};
 use crate::scenario::Scenario;
 use crate::spoilt::Cause;
 use crate::stats;
+use crate::stats::rounds::expected_misses;
 use crate::verdict::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
 
 /// Rates that differ by no more are the same to a reader.
@@ -226,6 +227,36 @@ fn of_run(run: &Run) -> Vec<String> {
     remarks
 }
 
+/// Servers that no round started afresh: their intervals do not hold what another start would bring.
+fn of_these_processes(result: &LabResult, scenario: &Scenario) -> Option<String> {
+    let stayed: Vec<_> = result
+        .runs_of(&scenario.name)
+        .filter(|run| run.rounds.len() > 1 && !run.restarted())
+        .map(|run| run.contender.as_str())
+        .collect();
+    (!stayed.is_empty()).then(|| {
+        format!(
+            "The servers of {} stayed up over all rounds, so their intervals are of these processes: another start may cost up to a few percent more or less.",
+            stayed.join(", ")
+        )
+    })
+}
+
+/// With many intervals some miss by chance, and the report says how many.
+fn by_chance(result: &LabResult, scenario: &Scenario) -> Option<String> {
+    let comparisons = result.comparisons.iter();
+    let intervals = comparisons
+        .filter(|one| one.scenario == scenario.name && one.low.is_some())
+        .count();
+    let misses = expected_misses(intervals);
+    (misses >= 1.0).then(|| {
+        format!(
+            "Of the {intervals} intervals of ratios about {} misses the truth by chance.",
+            decimal(misses, 0)
+        )
+    })
+}
+
 /// The cycles that count for nobody, and why.
 fn spoilt(result: &LabResult, scenario: &Scenario) -> Option<String> {
     let most = result
@@ -253,6 +284,8 @@ fn spoilt(result: &LabResult, scenario: &Scenario) -> Option<String> {
 fn of_all(result: &LabResult, scenario: &Scenario) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(spoilt(result, scenario));
+    remarks.extend(of_these_processes(result, scenario));
+    remarks.extend(by_chance(result, scenario));
     if result.runs_of(&scenario.name).any(|run| run.capacity_is_at_least) {
         remarks.push(
             "≥: the client was the bottleneck while capacity was measured; the server's is at least this."

@@ -8,7 +8,7 @@
 mod bench;
 mod server;
 
-use bench::{Bench, expected_code, run_of, wait_until_gone};
+use bench::{Bench, expected_code, run_of, undisturbed, wait_until_gone};
 use lab::comparison::{self, CPU};
 use lab::verdict::Verdict;
 use libtest_mimic::{Arguments, Trial};
@@ -181,7 +181,7 @@ fn the_same_twice_costs_the_same() {
         estimate,
         cycles,
         rounds,
-    } = comparison::ratio(second, first, CPU).unwrap();
+    } = comparison::ratio(&undisturbed(second), &undisturbed(first), CPU).unwrap();
     let (low, high) = estimate.interval.unwrap();
     assert_eq!((cycles, rounds.len()), (20, 4));
     assert_compared(&result);
@@ -202,7 +202,9 @@ fn a_planted_slowdown_is_found() {
     ]);
     let (result, code) = bench.run(10, 2_000, &flags, &liars);
     let (honest, slow) = (run_of(&result, "honest"), run_of(&result, "slow"));
-    let estimate = comparison::ratio(slow, honest, CPU).unwrap().estimate;
+    let estimate = comparison::ratio(&undisturbed(slow), &undisturbed(honest), CPU)
+        .unwrap()
+        .estimate;
     let (low, _) = estimate.interval.unwrap();
     assert!(low > 1.2, "{estimate:?}");
     // Of a run that is not ok the rule says nothing.
