@@ -108,7 +108,7 @@ pub enum Undecided {
 }
 
 /// The exit codes in words, for help texts.
-pub const EXIT_CODES: &str = "Exit codes: 0 no rule holds; 1 a failure on the way; 2 wrong input; 3 a --fail-if rule holds; \
+pub const EXIT_CODES: &str = "Exit codes: 0 no rule holds; 1 a failure on the way; 2 wrong input; 3 a rule of --fail-if holds; \
     4 a rule is undecided, since its bound lies within the interval (--undecided pass makes that 0); 5 no run of a scenario \
     can be believed, a contender that you named did not take part, or a rule asks for a figure that is not there; 130 stopped. \
     When several apply, the first of 2, 1, 3, 5, 4 counts.";

@@ -19,6 +19,8 @@ const STOLEN_SHARE_MAX: f64 = 0.1;
 /// Other programs may use this share of one CPU during a slice. Less is scrapes, dashboards and the kernel's own threads,
 /// which hit all contenders alike.
 const OTHERS_SHARE_MAX: f64 = 0.5;
+/// CPU that the hypervisor or other programs took is counted in ticks of 10 ms, so less than this says nothing.
+const COUNTED_SECONDS_MIN: f64 = 0.03;
 /// When more than this share of a scenario's cycles is spoilt, what is left says more of the machine than of contenders.
 pub const SPOILT_SHARE_MAX: f64 = 0.5;
 
@@ -65,6 +67,8 @@ pub struct Slice {
     pub cycle: u32,
     /// Whose slice it is.
     pub contender: String,
+    /// How long it was.
+    pub seconds: f64,
     /// 99th percentile of how late the client itself sent; `None` when lateness says nothing, as in closed loops.
     pub send_lag_micros_p99: Option<f64>,
     /// Share of the slice in which the client was ready to run and had no CPU; `None` when it has no CPUs of its own.
@@ -95,10 +99,12 @@ pub fn cycles(slices: &[Slice]) -> BTreeMap<(u32, u32), Spoilt> {
     let mut spoilt = BTreeMap::new();
     for (figure, limit, cause) in CRITERIA {
         let of_the_load = matches!(cause, Cause::ClientLate | Cause::ClientWaited);
-        for slice in slices
-            .iter()
-            .filter(|slice| figure(slice).is_some_and(|value| value > limit))
-        {
+        let beyond = |slice: &&Slice| {
+            figure(slice).is_some_and(|value| {
+                value > limit && (of_the_load || value * slice.seconds >= COUNTED_SECONDS_MIN)
+            })
+        };
+        for slice in slices.iter().filter(beyond) {
             let own = slices.iter().filter(|other| other.contender == slice.contender);
             let own: Vec<f64> = own.filter_map(figure).collect();
             if of_the_load && stats::median(&own).is_some_and(|typical| typical > limit) {
@@ -121,6 +127,7 @@ mod tests {
     fn slices(contender: &str, lags: &[f64]) -> Vec<Slice> {
         let slice = |(lag, cycle): (&f64, u32)| Slice {
             cycle,
+            seconds: 0.25,
             contender: contender.to_owned(),
             send_lag_micros_p99: Some(*lag),
             waited_share: Some(0.01),
@@ -167,6 +174,16 @@ mod tests {
             let found = cycles(&all);
             assert!(found.len() == 3 && found.values().all(|spoilt| spoilt.cause == cause));
         }
+    }
+
+    /// In a short slice one tick is a large share.
+    #[test]
+    fn a_tick_or_two_is_no_disturbance() {
+        let mut all = slices("a", &[20.0; 3]);
+        for slice in &mut all {
+            (slice.seconds, slice.stolen_share) = (0.03, Some(0.66));
+        }
+        assert!(cycles(&all).is_empty());
     }
 
     /// Equal contenders, disturbed at random: what is left is as equal as before, and a dear contender is not spoilt more.

@@ -33,6 +33,11 @@ pub const SECTIONS: &[Section] = &[
         rows: null,
     },
     Section {
+        name: "coverage",
+        about: "both scenarios, 100 pairs of the same server each: how often the interval holds 1",
+        rows: crate::coverage::rows,
+    },
+    Section {
         name: "burst",
         about: "50 connections, bursts of 1 ms",
         rows: burst,

@@ -201,6 +201,7 @@ impl Record {
         all.map(move |(round, cycle)| spoilt::Slice {
             round,
             cycle: cycle.cycle,
+            seconds: cycle.seconds,
             contender: self.contender.clone(),
             send_lag_micros_p99: open.then_some(cycle.send_lag_micros_p99),
             waited_share: cycle.client_waited_share.filter(|_| apart),

@@ -30,3 +30,55 @@ pub fn upgraded(mut result: Value) -> Value {
     result["schema"] = json!(crate::result::SCHEMA);
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::report::fixture;
+    use crate::result::LabResult;
+
+    use super::*;
+
+    /// The fixture as the lab before rounds would have written it.
+    fn old() -> Value {
+        let mut result = serde_json::to_value(fixture::result()).unwrap();
+        result["schema"] = json!(1);
+        for run in result["runs"].as_array_mut().unwrap() {
+            let rounds = run.as_object_mut().unwrap().remove("rounds").unwrap();
+            let rounds = rounds.as_array().unwrap();
+            let cycles: Vec<Value> = rounds
+                .iter()
+                .flat_map(|round| round["cycles"].as_array().unwrap().clone())
+                .collect();
+            run["cycles"] = json!(cycles);
+        }
+        for scenario in result["config"]["scenarios"].as_array_mut().unwrap() {
+            scenario.as_object_mut().unwrap().remove("rounds");
+        }
+        result
+    }
+
+    #[test]
+    fn an_old_result_has_one_round_with_all_its_cycles_and_says_so() {
+        let result: LabResult = serde_json::from_value(upgraded(old())).unwrap();
+        for (run, now) in result.runs.iter().zip(fixture::result().runs) {
+            assert_eq!(run.rounds.len(), 1);
+            assert_eq!(run.cycles().count(), now.cycles().count());
+            assert_eq!(run.rounds[0].bytes, now.bytes);
+        }
+        assert!(result.notes.last().unwrap().contains("schema 1"));
+        assert_eq!(result.config.scenarios[0].rounds, 1);
+        // Comparisons stand as they were found.
+        assert_eq!(result.comparisons, fixture::result().comparisons);
+    }
+
+    #[test]
+    fn what_is_no_result_stays_none() {
+        for nonsense in [
+            json!({}),
+            json!({"schema": 1, "runs": 3}),
+            json!({"schema": 1, "runs": [7]}),
+        ] {
+            assert!(serde_json::from_value::<LabResult>(upgraded(nonsense)).is_err());
+        }
+    }
+}
