@@ -32,7 +32,7 @@ fn row(bench: &Bench, scenario: &str, rate: u32) -> Result<Row, String> {
             "--seed".to_owned(),
             seed.to_string(),
             "--contenders".to_owned(),
-            vec!["epoll"; COPIES].join(","),
+            ["epoll"; COPIES].join(","),
         ];
         let result = bench.lab(&format!("coverage-{scenario}"), "run", &words)?;
         let runs: Vec<_> = result.runs_of(scenario).filter(|run| run.is_ok()).collect();
