@@ -54,6 +54,9 @@ enum Found {
 const RESULTS_MAX: usize = 4;
 const RESULTS_PATIENCE: Duration = Duration::from_secs(480);
 
+/// The lab's exit codes when all went well: a busy machine may leave no run of a scenario to be believed.
+const BELIEVED_OR_NOT: [i64; 2] = [0, 5];
+
 /// Short slices at a load that any machine bears. Closed loops come out right on a busy machine too, where an open loop's
 /// client soon sends a millisecond late at any rate; the longer the think time, the later their client may send.
 const LOAD: &[(&str, &str)] = &[
@@ -258,7 +261,12 @@ fn until_all(
         if found == Found::Together {
             wanting = everyone().collect();
         }
-        assert_eq!(lab_ends(project), 0, "{}", project.compose(&["logs", "lab"]));
+        let code = lab_ends(project);
+        assert!(
+            BELIEVED_OR_NOT.contains(&code),
+            "{code}: {}",
+            project.compose(&["logs", "lab"])
+        );
         // The last scrape, and the last evaluation of the rules.
         std::thread::sleep(Duration::from_secs(2));
         let (folder, result) = project.results().pop().unwrap();
@@ -381,7 +389,12 @@ fn the_defaults_run_and_stopping_writes_the_report_in_time() {
     let project =
         Project::new(&root(), "defaults", &shortened).with_files(&["docker-compose.yml", IMPATIENT]);
     start(&project, SERVICES);
-    assert_eq!(lab_ends(&project), 0, "{}", project.compose(&["logs", "lab"]));
+    let code = lab_ends(&project);
+    assert!(
+        BELIEVED_OR_NOT.contains(&code),
+        "{code}: {}",
+        project.compose(&["logs", "lab"])
+    );
     let (_, result) = project.results().pop().unwrap();
     assert_eq!(items(&result["skipped"]).len(), 0, "{result:#}");
     for (scenario, connections) in [("few", 50), ("many", 10_000)] {
