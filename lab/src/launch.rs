@@ -120,7 +120,7 @@ fn name_neighbours(session: &mut Session<'_>) {
     }
     let names: Vec<_> = programs.iter().map(ToString::to_string).collect();
     let note = format!(
-        "This machine is busy: {}. Cycles that it disturbs count for no contender. Stop it for a clear answer.",
+        "This machine is busy: {}. Cycles that it disturbs count for no contender. Stop it for a clear answer",
         names.join(", ")
     );
     session.progress.say(&note);
