@@ -1,5 +1,6 @@
 //! Out of descriptors, or at the limit of connections: existing connections go on, accepting pauses and resumes.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,8 @@ const SILENCE: Duration = Duration::from_millis(300);
 
 pub fn out_of_descriptors_is_survived(contender: &Contender) -> Result<()> {
     const DESCRIPTORS: u64 = 64;
+    /// As many as workers, which `Contender::start` sets.
+    const ACCEPTORS: usize = 2;
     let server = contender.start_with_descriptors(DESCRIPTORS, &[])?;
     // More than it can have; the kernel completes the others' handshakes all the same.
     let peers = (0..2 * DESCRIPTORS)
@@ -53,10 +56,11 @@ pub fn out_of_descriptors_is_survived(contender: &Contender) -> Result<()> {
         );
     }
 
-    // Each one that leaves makes room for one that waits.
+    // Each peer that leaves makes room for a peer that waits. Linux reserves a descriptor before it blocks in `accept`:
+    // an acceptor whose queue is empty keeps one, while the queue of another still holds peers.
     let room = served.len().min(waiting.len()) / 2;
     served.truncate(served.len() - room);
-    expect_served(&server, &mut waiting, &mut served, room)?;
+    expect_served(&server, &mut waiting, &mut served, room - ACCEPTORS..=room)?;
     for peer in &mut served {
         peer.echo(b"still there")?;
     }
@@ -72,7 +76,7 @@ pub fn max_connections_pauses_accepting(contender: &Contender) -> Result<()> {
     ensure!(served.len() == 10, "{} are served", served.len());
     server.await_metric("echolab_connections", |open| open == 10.0)?;
     served.truncate(6);
-    expect_served(&server, &mut waiting, &mut served, 4)?;
+    expect_served(&server, &mut waiting, &mut served, 4..=4)?;
     ensure!(waiting.len() == 2);
     for peer in &mut served {
         peer.echo(b"still there")?;
@@ -85,7 +89,7 @@ pub fn max_connections_pauses_accepting(contender: &Contender) -> Result<()> {
         );
     }
     served.truncate(8);
-    expect_served(&server, &mut waiting, &mut served, 2)
+    expect_served(&server, &mut waiting, &mut served, 2..=2)
 }
 
 /// Sends a message on each, and sorts out who gets it back. Those who don't have one under way.
@@ -108,12 +112,12 @@ fn sort(mut peers: Vec<Peer>) -> Result<(Vec<Peer>, Vec<Peer>)> {
     Ok((served, waiting))
 }
 
-/// Waits until `count` of those who wait have got their message back, and moves them to those who are served.
+/// Waits until as many of the waiting peers have got their message back, and moves them to the served peers.
 fn expect_served(
     server: &Running,
     waiting: &mut Vec<Peer>,
     served: &mut Vec<Peer>,
-    count: usize,
+    counts: RangeInclusive<usize>,
 ) -> Result<()> {
     let mut taken = Vec::new();
     server.poll("accepting to resume", || {
@@ -127,11 +131,11 @@ fn expect_served(
                 index += 1;
             }
         }
-        Ok(taken.len() >= count)
+        Ok(taken.len() >= *counts.start())
     })?;
     ensure!(
-        taken.len() == count,
-        "{} instead of {count} were taken",
+        counts.contains(&taken.len()),
+        "{} instead of {counts:?} were taken",
         taken.len()
     );
     for peer in &mut taken {
