@@ -1,6 +1,6 @@
 //! How many messages each connection of a thread carried in the slices that are counted. Pure.
 
-use crate::summary::Spread;
+use model::protocol::Spread;
 
 /// Messages by connection; `None` for one that took part in no counted slice.
 #[derive(Debug, Clone, Default)]

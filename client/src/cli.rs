@@ -9,7 +9,9 @@ use clap::builder::BoolishValueParser;
 use sys::cpu::CpuSet;
 
 use crate::failure::Failure;
-use crate::summary::{Arrivals, Pace};
+use model::pace::{Arrivals, Pace};
+use model::protocol::{CONNECTIONS_MAX, MESSAGE_BYTES_MAX};
+use model::rate::{Rate, RateError};
 
 /// The load generator of echolab: keeps its rate, checks every reply byte by byte, and says what it saw.
 ///
@@ -149,12 +151,6 @@ pub enum Sources {
     Listed(Vec<IpAddr>),
 }
 
-/// The most connections that are accepted as input: more than a machine's descriptors and ports allow.
-const MOST_CONNECTIONS: u64 = 10_000_000;
-/// The longest message: 1 GiB.
-const MOST_MESSAGE_BYTES: u64 = 1 << 30;
-/// The highest rate that is accepted as input, in requests per second; a thread reaches less than 1 % of it.
-const HIGHEST_RATE: f64 = 1e8;
 /// The longest duration that is accepted as input.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -194,8 +190,8 @@ impl Args {
 }
 
 fn validate(args: Args) -> Result<Config, Failure> {
-    let connections = whole("connections", &args.connections, 1, MOST_CONNECTIONS)? as usize;
-    let message_bytes = whole("message-bytes", &args.message_bytes, 1, MOST_MESSAGE_BYTES)? as u32;
+    let connections = whole("connections", &args.connections, 1, CONNECTIONS_MAX)? as usize;
+    let message_bytes = whole("message-bytes", &args.message_bytes, 1, MESSAGE_BYTES_MAX)? as u32;
     let ramp = duration("ramp", &args.ramp, Duration::ZERO)?;
     let timeout = duration("timeout", &args.timeout, Duration::from_millis(1))?;
     let seed = whole("seed", &args.seed, 0, u64::MAX)?;
@@ -278,14 +274,9 @@ fn pace(args: &Args) -> Result<Pace, Failure> {
     }
 }
 
-fn rate_per_second(text: &str) -> Result<f64, Failure> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= HIGHEST_RATE => Ok(rate),
-        _ => {
-            let remedy = format!("use a number of requests per second above 0 and up to {HIGHEST_RATE}");
-            Err(bad("rate", text, &remedy))
-        }
-    }
+fn rate_per_second(text: &str) -> Result<Rate, Failure> {
+    text.parse()
+        .map_err(|why: RateError| bad("rate", text, &format!("it {why}")))
 }
 
 /// CPUs that this process may use.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::summary::{Command, Event, Pace};
 use crate::team::{Input, Team};
+use model::protocol::{Command, Event};
 
 /// Reads lines on a thread of its own, so that a signal is heard while none comes. The thread ends with the process.
 ///
@@ -76,20 +76,10 @@ fn understand(line: &str) -> Result<Option<Command>, Failure> {
     }
     let command = serde_json::from_str(line)
         .map_err(|error| Failure::input(format!("the command `{line}` is not understood: {error}")))?;
-    if let Command::Slice {
-        pace,
-        duration_micros,
-        ..
-    } = &command
-    {
+    if let Command::Slice { duration_micros, .. } = &command {
         let bad = |what| Failure::input(format!("the command `{line}` makes no sense: {what}"));
         if *duration_micros == 0 {
             return Err(bad("duration_micros must be above 0"));
-        }
-        if let Pace::Open { rate_per_second, .. } = pace
-            && !(rate_per_second.is_finite() && *rate_per_second > 0.0)
-        {
-            return Err(bad("rate_per_second must be above 0"));
         }
     }
     Ok(Some(command))

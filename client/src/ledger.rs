@@ -6,7 +6,7 @@ use telemetry::latency::{Latency, Tally};
 
 use crate::clock::{self, Nanos};
 use crate::metrics::{self, Errors};
-use crate::summary::{Quantiles, Slice, Spread};
+use model::protocol::{Quantiles, Slice, Spread};
 
 /// One thread's notes of one slice.
 #[derive(Debug, Clone)]

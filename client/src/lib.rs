@@ -21,7 +21,6 @@ mod queue;
 mod random;
 mod rota;
 mod run;
-pub mod summary;
 mod team;
 mod text;
 mod worker;

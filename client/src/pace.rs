@@ -13,7 +13,7 @@
 use crate::clock::{Nanos, SECOND};
 use crate::plan::Share;
 use crate::random::{self, mix};
-use crate::summary::{Arrivals, Pace};
+use model::pace::{Arrivals, Pace};
 
 /// One connection's next request: when it is due, and what the one after it follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Schedule {
                 rate_per_second,
                 arrivals: Arrivals::Poisson,
             } => Law::Poisson {
-                mean_gap_nanos: share.all_connections as f64 * SECOND as f64 / rate_per_second,
+                mean_gap_nanos: share.all_connections as f64 * SECOND as f64 / rate_per_second.per_second(),
                 seed,
             },
             Pace::Open {
@@ -85,11 +85,11 @@ impl Schedule {
                     Arrivals::Smooth | Arrivals::Poisson => 1,
                 };
                 let gap = match interval {
-                    1 => SECOND as f64 / rate_per_second,
+                    1 => SECOND as f64 / rate_per_second.per_second(),
                     interval => interval as f64,
                 };
                 Law::Even {
-                    nanos_per_request: SECOND as f64 / share.rate_per_second(rate_per_second),
+                    nanos_per_request: SECOND as f64 / share.rate_per_second(rate_per_second.per_second()),
                     phase: share.phase(),
                     connections: share.connections as u64,
                     interval,
@@ -271,6 +271,7 @@ impl Drift {
 mod tests {
     use super::*;
     use crate::plan;
+    use model::rate::Rate;
     use proptest::prelude::*;
 
     const START: Nanos = 5_000_000_000;
@@ -278,7 +279,7 @@ mod tests {
 
     fn open(rate_per_second: f64, arrivals: Arrivals) -> Pace {
         Pace::Open {
-            rate_per_second,
+            rate_per_second: Rate::new(rate_per_second).unwrap(),
             arrivals,
         }
     }

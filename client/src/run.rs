@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use crate::cli::{Config, Load};
 use crate::failure::Failure;
 use crate::progress::Progress;
-use crate::summary::Summary;
 use crate::team::{Ramp, Team};
 use crate::text;
+use model::protocol::Summary;
 
 /// The version of the summary's format.
 const SCHEMA: u32 = 1;

@@ -20,8 +20,9 @@ use crate::pace::Schedule;
 use crate::plan;
 use crate::progress::Progress;
 use crate::random::mix;
-use crate::summary::{Pace, Slice, Spread, Totals};
 use crate::worker::{Answer, Order, Setup, Worker};
+use model::pace::Pace;
+use model::protocol::{Slice, Spread, Totals};
 
 /// How far in the future a slice begins, so that every thread is ready for its first request.
 const LEAD: Nanos = 2_000_000;
@@ -186,7 +187,7 @@ impl Team {
         let start = self.setup.clock.now() + LEAD;
         let end = start.saturating_add(clock::nanos(duration));
         if let Pace::Open { rate_per_second, .. } = pace {
-            board.set_offered(*rate_per_second);
+            board.set_offered(rate_per_second.per_second());
         }
         for (hand, share) in self.hands.iter().zip(plan::shares(&standing)) {
             let seed = mix(mix(self.setup.seed ^ mix(self.slices)).wrapping_add(share.thread as u64));

@@ -3,14 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::summary::{Pace, Quantiles, Slice, Spread, Summary};
-
-/// A client busier than this is the bottleneck itself.
-const BUSY_SHARE: f64 = 0.9;
-/// A client whose p99 of send lag is above this did not keep its own schedule.
-const SEND_LAG_MICROS: f64 = 1000.0;
-/// A client that was without a CPU for more of the time than this has not seen replies when they came.
-const WAITED_SHARE: f64 = 0.25;
+use model::pace::Pace;
+use model::protocol::{Quantiles, Slice, Spread, Summary};
+use model::threshold::{BUSY_SHARE_MAX, SEND_LAG_MICROS_MAX, WAITED_SHARE_MAX};
 
 /// The summary in words, with a line for whatever makes it doubtful.
 pub fn render(summary: &Summary, complaint: Option<&str>) -> String {
@@ -162,19 +157,19 @@ fn warnings(summary: &Summary, complaint: Option<&str>) -> Vec<String> {
             count(summary.connections, "connection")
         ));
     }
-    if window.busy_share > BUSY_SHARE {
+    if window.busy_share > BUSY_SHARE_MAX {
         warnings.push(format!(
             "the client was the bottleneck: its busiest thread was {:.0} % busy; give it more CPUs and --threads",
             window.busy_share * 100.0
         ));
     }
-    if let Some(share) = window.waited_share.filter(|&share| share > WAITED_SHARE) {
+    if let Some(share) = window.waited_share.filter(|&share| share > WAITED_SHARE_MAX) {
         warnings.push(format!(
             "the client waited for a CPU {:.0} % of the time, because others had it; give it CPUs of its own, and no more --threads than those",
             share * 100.0
         ));
     }
-    if matches!(summary.pace, Pace::Open { .. }) && window.send_lag_micros.p99 > SEND_LAG_MICROS {
+    if matches!(summary.pace, Pace::Open { .. }) && window.send_lag_micros.p99 > SEND_LAG_MICROS_MAX {
         warnings.push(format!(
             "the client was late: the p99 of its send lag is {}; give it CPUs of its own, or lower --rate",
             time(window.send_lag_micros.p99)

@@ -262,7 +262,7 @@ fn ctrl_c_stops_offering_and_the_summary_is_of_what_there_is() {
     sys::child::terminate(client.child.id()).unwrap();
     let (status, stdout) = client.end();
     assert_eq!(status.code(), Some(0));
-    let summary: client::summary::Summary = serde_json::from_str(&stdout).unwrap();
+    let summary: model::protocol::Summary = serde_json::from_str(&stdout).unwrap();
     assert!(
         summary.window.seconds > 0.5 && summary.window.seconds < 3000.0,
         "{}",

@@ -10,7 +10,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use client::summary::{Arrivals, Command, Event, Pace, Slice, Totals};
+use model::pace::{Arrivals, Pace};
+use model::protocol::{Command, Event, Slice, Totals};
+use model::rate::Rate;
 use support::{Running, Server};
 
 fn start(server: &Server, more: &str) -> Running {
@@ -58,12 +60,14 @@ fn hear_totals(client: &Running) -> Totals {
     }
 }
 
-const OPEN: Pace = Pace::Open {
-    rate_per_second: 1000.0,
-    arrivals: Arrivals::Burst {
-        interval_micros: 1000,
-    },
-};
+fn open() -> Pace {
+    Pace::Open {
+        rate_per_second: Rate::new(1000.0).unwrap(),
+        arrivals: Arrivals::Burst {
+            interval_micros: 1000,
+        },
+    }
+}
 
 #[test]
 fn slices_of_any_pace_run_on_the_same_connections_and_the_totals_add_up() {
@@ -71,17 +75,17 @@ fn slices_of_any_pace_run_on_the_same_connections_and_the_totals_add_up() {
     let mut client = start(&server, "");
     await_ready(&client);
     let poisson = Pace::Open {
-        rate_per_second: 500.0,
+        rate_per_second: Rate::new(500.0).unwrap(),
         arrivals: Arrivals::Poisson,
     };
     let (mut sent, mut bytes) = (0, 0);
     for pace in [
-        OPEN,
+        open(),
         Pace::Closed {
             think_time_micros: 1000,
         },
         poisson,
-        OPEN,
+        open(),
     ] {
         order(&mut client, pace, 200_000);
         let slice = hear_slice(&client);
@@ -93,7 +97,7 @@ fn slices_of_any_pace_run_on_the_same_connections_and_the_totals_add_up() {
             (slice.sent_bytes, slice.received_bytes),
             (slice.sent * 100, slice.sent * 100)
         );
-        if pace == OPEN {
+        if pace == open() {
             assert!((198..=202).contains(&slice.due), "{}", slice.due);
         }
         sent += slice.sent;
@@ -117,7 +121,7 @@ fn between_slices_a_client_costs_nothing() {
     let mut client = start(&server, "");
     await_ready(&client);
     let smooth = Pace::Open {
-        rate_per_second: 1000.0,
+        rate_per_second: Rate::new(1000.0).unwrap(),
         arrivals: Arrivals::Smooth,
     };
     order(&mut client, smooth, 100_000);
@@ -138,8 +142,8 @@ fn between_slices_a_client_costs_nothing() {
 fn the_end_of_the_input_finishes_after_what_was_ordered() {
     let server = Server::echo();
     let mut client = start(&server, "");
-    order(&mut client, OPEN, 100_000);
-    order(&mut client, OPEN, 100_000);
+    order(&mut client, open(), 100_000);
+    order(&mut client, open(), 100_000);
     drop(client.stdin.take());
     await_ready(&client);
     let sent = hear_slice(&client).sent + hear_slice(&client).sent;
@@ -152,7 +156,7 @@ fn a_signal_cuts_the_slice_short_and_finishes() {
     let server = Server::echo();
     let mut client = start(&server, "");
     await_ready(&client);
-    order(&mut client, OPEN, 3_600_000_000);
+    order(&mut client, open(), 3_600_000_000);
     let deadline = Instant::now() + support::DEADLINE;
     while server.bytes().0 == 0 {
         assert!(Instant::now() < deadline, "no load");
@@ -174,7 +178,7 @@ fn a_server_that_dies_ends_the_slice_and_the_next_one_too() {
     let server = Server::echo();
     let mut client = start(&server, "");
     await_ready(&client);
-    order(&mut client, OPEN, 30_000_000);
+    order(&mut client, open(), 30_000_000);
     let deadline = Instant::now() + support::DEADLINE;
     while server.bytes().0 == 0 {
         assert!(Instant::now() < deadline, "no load");
@@ -185,7 +189,7 @@ fn a_server_that_dies_ends_the_slice_and_the_next_one_too() {
     assert_eq!(slice.errors.values().sum::<u64>(), 20, "{:?}", slice.errors);
     assert_eq!(slice.connections, 0);
     assert!(slice.seconds < 29.0, "{}", slice.seconds);
-    order(&mut client, OPEN, 30_000_000);
+    order(&mut client, open(), 30_000_000);
     let slice = hear_slice(&client);
     assert_eq!((slice.sent, slice.connections), (0, 0));
     assert!(slice.seconds < 29.0 && slice.errors.is_empty(), "{slice:?}");
@@ -205,7 +209,7 @@ fn a_connection_lost_between_slices_shows_in_the_next_one_and_the_rest_go_on() {
     });
     let mut client = start(&server, "");
     await_ready(&client);
-    order(&mut client, OPEN, 100_000);
+    order(&mut client, open(), 100_000);
     let first = hear_slice(&client);
     assert_eq!(
         (first.connections, first.errors.get("closed_by_server")),
@@ -213,7 +217,7 @@ fn a_connection_lost_between_slices_shows_in_the_next_one_and_the_rest_go_on() {
         "{:?}",
         first.errors
     );
-    order(&mut client, OPEN, 200_000);
+    order(&mut client, open(), 200_000);
     let second = hear_slice(&client);
     assert!(second.errors.is_empty() && second.connections == 19);
     assert!(

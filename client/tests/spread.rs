@@ -13,7 +13,9 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use client::summary::{Arrivals, Command, Event, Pace, Spread, Totals};
+use model::pace::{Arrivals, Pace};
+use model::protocol::{Command, Event, Spread, Totals};
+use model::rate::Rate;
 use support::Running;
 
 const CONNECTIONS: u64 = 200;
@@ -113,7 +115,7 @@ fn finish(client: &mut Running) -> Totals {
 /// 800 a second, so that a slice has 80 messages for 200 connections.
 fn open(arrivals: Arrivals) -> Pace {
     Pace::Open {
-        rate_per_second: 800.0,
+        rate_per_second: Rate::new(800.0).unwrap(),
         arrivals,
     }
 }

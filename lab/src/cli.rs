@@ -19,11 +19,15 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser, Subcommand};
 use sys::cpu::CpuSet;
 
-use crate::config::{Config, EpollOptions, Until};
-use crate::contender::{self, Contender};
-use crate::scenario::{self, Overrides, Scenario, ScenarioError};
+use crate::contender;
+use crate::scenarios as known;
 pub use cpus::Cores;
 use flags::Common;
+use model::config::{Config, Until};
+use model::contender::Contender;
+use model::epoll::EpollOptions;
+use model::rate::Rate;
+use model::scenario::{Load, Overrides, Scenario, ScenarioError};
 
 /// `--quick`: few rounds of few short slices, so that both scenarios end within a minute and have an interval.
 const QUICK_ROUNDS: u32 = 3;
@@ -160,7 +164,7 @@ impl UsageError {
 
 /// What is offered to whom, one value each: a sweep has taken its list out.
 #[derive(Debug, Clone, Default, PartialEq)]
-struct Load {
+struct Asking {
     scenarios: Vec<String>,
     rate: Option<String>,
     connections: Option<u64>,
@@ -182,7 +186,7 @@ impl Args {
     }
 
     fn checked(self, engines: &[&str], cores: &Cores) -> Result<Config, UsageError> {
-        let load = Load {
+        let load = Asking {
             scenarios: self.scenario,
             rate: self.rate,
             connections: self.connections,
@@ -249,7 +253,7 @@ fn checked(config: Config) -> Result<Config, UsageError> {
 }
 
 impl Common {
-    fn config(self, load: Load, engines: &[&str], cores: &Cores) -> Result<Config, UsageError> {
+    fn config(self, load: Asking, engines: &[&str], cores: &Cores) -> Result<Config, UsageError> {
         let overrides = self.overrides(&load)?;
         let scenarios = scenarios(&load.scenarios, &overrides, &self.typed)?;
         let own = contenders::own(&self.contender)?;
@@ -265,10 +269,7 @@ impl Common {
             self.client_cpus.as_ref(),
             cores,
         )?;
-        let count = |set: Option<&str>| {
-            let set = set.and_then(|text| text.parse::<CpuSet>().ok());
-            set.map_or(cores.allowed().len(), |set| set.len()).max(1)
-        };
+        let count = |set: Option<&CpuSet>| set.map_or(cores.allowed().len(), CpuSet::len).max(1);
         let workers = load.workers.unwrap_or_else(|| count(cpus.server()));
         Ok(Config {
             client_threads: count(cpus.client()),
@@ -313,7 +314,7 @@ impl Common {
                 ),
             ));
         }
-        if contenders.iter().any(Contender::is_epoll) {
+        if contenders.iter().any(contender::is_epoll) {
             return Ok(());
         }
         for flag in ["--accept", "--trigger", "--events"] {
@@ -327,7 +328,7 @@ impl Common {
         Ok(())
     }
 
-    fn overrides(&self, load: &Load) -> Result<Overrides, UsageError> {
+    fn overrides(&self, load: &Asking) -> Result<Overrides, UsageError> {
         let quick = |value| self.quick.then_some(value);
         Ok(Overrides {
             connections: load.connections,
@@ -347,7 +348,7 @@ impl Common {
 fn scenarios(names: &[String], overrides: &Overrides, typed: &Typed) -> Result<Vec<Scenario>, UsageError> {
     let mut scenarios: Vec<Scenario> = Vec::new();
     for name in names {
-        let found = Scenario::find(name.trim()).map_err(|why| of_flag("--scenario", why))?;
+        let found = known::find(name.trim()).map_err(|why| of_flag("--scenario", why))?;
         let scenario = found.with(overrides).map_err(|why| match why {
             // What was fine in the scenario itself is wrong by the flag that changed it.
             ScenarioError::Invalid { key, value, why, .. } => of_flag(
@@ -364,7 +365,7 @@ fn scenarios(names: &[String], overrides: &Overrides, typed: &Typed) -> Result<V
         }
         scenarios.push(scenario);
     }
-    let open = |scenario: &Scenario| matches!(scenario.pace, scenario::Pace::Open { .. });
+    let open = |scenario: &Scenario| matches!(scenario.pace, Load::Open { .. });
     let closed_alone = "belongs to open loops, and no scenario is one (pace = \"open\"): leave it out, or choose another --scenario";
     let open_alone = "belongs to closed loops, and no scenario is one: in an open loop requests fall due at a rate (--rate). Leave it out, or choose a --scenario FILE.toml with pace = \"closed\"";
     if let Some(think_time) = overrides.think_time
@@ -389,16 +390,13 @@ fn scenarios(names: &[String], overrides: &Overrides, typed: &Typed) -> Result<V
     Ok(scenarios)
 }
 
-fn rate(text: Option<&str>) -> Result<Option<Option<f64>>, UsageError> {
+fn rate(text: Option<&str>) -> Result<Option<Option<Rate>>, UsageError> {
     match text.map(str::trim) {
         None => Ok(None),
         Some("auto") => Ok(Some(None)),
-        Some(text) => match text.parse::<f64>() {
-            Ok(rate) if rate.is_finite() && rate > 0.0 && rate <= 1e9 => Ok(Some(Some(rate))),
-            _ => Err(of_flag(
-                "--rate",
-                format!("`{text}` should be `auto`, or more than 0 and at most 1e9 (messages per second)"),
-            )),
+        Some(text) => match text.parse::<Rate>() {
+            Ok(rate) => Ok(Some(Some(rate))),
+            Err(why) => Err(of_flag("--rate", format!("`{text}` {why}, or `auto`"))),
         },
     }
 }
@@ -406,10 +404,10 @@ fn rate(text: Option<&str>) -> Result<Option<Option<f64>>, UsageError> {
 /// Lets those linger that can.
 fn linger(contenders: &mut [Contender], linger: Option<Duration>) -> Result<(), UsageError> {
     let Some(linger) = linger else { return Ok(()) };
-    let micros = contender::linger_micros(linger).map_err(|why| of_flag("--linger", why))?;
+    let micros = model::contender::linger_micros(linger).map_err(|why| of_flag("--linger", why))?;
     let mut lingering = contenders
         .iter_mut()
-        .filter(|contender| contender.can_linger())
+        .filter(|contender| contender::can_linger(contender))
         .peekable();
     if micros > 0 && lingering.peek().is_none() {
         return Err(of_flag(

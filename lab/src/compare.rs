@@ -7,26 +7,24 @@ mod text;
 pub use rules::decide;
 pub use text::{markdown, terminal};
 
-use crate::comparison;
-use crate::result::{LabResult, Run};
-use crate::stats::Estimate;
 use changes::Change;
+use model::comparison;
+use model::figure::Figure;
+use model::result::LabResult;
+use model::run::Run;
+use model::statistics::Estimate;
+use model::threshold;
 
 /// The figures that are shown, in their order.
-pub const FIGURES: [&str; 7] = [
-    comparison::CPU,
-    comparison::CAPACITY,
-    comparison::RESIDENT,
-    comparison::RESPONSE_P50,
-    comparison::RESPONSE_P99,
-    comparison::RESPONSE_P999,
-    comparison::WAKE_UPS,
+pub const FIGURES: [Figure; 7] = [
+    Figure::Cpu,
+    Figure::Capacity,
+    Figure::Resident,
+    Figure::ResponseP50,
+    Figure::ResponseP99,
+    Figure::ResponseP999,
+    Figure::WakeUps,
 ];
-
-/// Offered rates that differ by no more are the same load. A server's CPU time in a second does not fall when the rate
-/// rises, so a message's cost falls at most in proportion: by at most this share, and by a fraction of it in practice,
-/// where every message has work of its own. Two runs seldom settle less.
-const RATE_SHARE_MAX: f64 = 0.02;
 
 /// A result after another.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,14 +70,14 @@ pub struct Contender<'a> {
     /// Rounds of the result that has fewer.
     pub rounds: usize,
     /// One for each of [`FIGURES`].
-    pub figures: Vec<Figure>,
+    pub figures: Vec<BeforeAfter>,
 }
 
 /// A figure before and after.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
-    /// Its name.
-    pub name: &'static str,
+pub struct BeforeAfter {
+    /// Which it is.
+    pub figure: Figure,
     /// In the first result.
     pub before: Option<f64>,
     /// In the second one.
@@ -134,7 +132,7 @@ impl Compared<'_> {
     }
 }
 
-impl Figure {
+impl BeforeAfter {
     /// The ratio that words go by: between different machines the relative one alone, else the direct one.
     pub fn preferred(&self, machines_differ: bool) -> Option<Estimate> {
         if machines_differ {
@@ -228,7 +226,7 @@ fn unequal(before: &LabResult, after: &LabResult, name: &str) -> Vec<String> {
     let mut unequal = Vec::new();
     let offered = |result: &LabResult| result.runs_of(name).find_map(|run| run.offered_per_second);
     if let Some((first, second)) = offered(before).zip(offered(after))
-        && (second / first - 1.0).abs() > RATE_SHARE_MAX
+        && (second / first - 1.0).abs() > threshold::RATE_SHARE_MAX
     {
         unequal.push(format!(
             "{first:.0} messages/s were offered before and {second:.0} after, and a message's cost depends on the rate: give both runs the same --rate"
@@ -260,21 +258,21 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>) 
         .map(|(when, run)| format!("{when}: {}", run.verdict_text()))
         .collect();
     let obstacle = (!doubts.is_empty()).then(|| doubts.join("; "));
-    let figure = |name: &'static str| Figure {
-        name,
-        before: comparison::value(before, name),
-        after: comparison::value(after, name),
-        at_least: [before, after].map(|run| comparison::is_at_least(run, name)),
+    let of = |figure: Figure| BeforeAfter {
+        figure,
+        before: figure.of(before),
+        after: figure.of(after),
+        at_least: [before, after].map(|run| figure.is_at_least(run)),
         direct: match obstacle {
-            None => comparison::unpaired(after, before, name),
+            None => comparison::unpaired(after, before, figure),
             Some(_) => None,
         },
         relative: match (&obstacle, baselines) {
-            (None, Some(baselines)) => relative((before, after), baselines, name),
+            (None, Some(baselines)) => relative((before, after), baselines, figure),
             _ => None,
         },
     };
-    let figures = FIGURES.map(figure).into();
+    let figures = FIGURES.map(of).into();
     Contender {
         name: &before.contender,
         rounds: before.rounds.len().min(after.rounds.len()),
@@ -285,12 +283,12 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>) 
 
 /// The ratio of ratios: those of each result are formed within its cycles, which are pairs; the two results have no
 /// cycle in common.
-fn relative(runs: (&Run, &Run), baselines: (&Run, &Run), name: &str) -> Option<Estimate> {
-    let ratios = |run, baseline| comparison::ratios(run, baseline, name);
+fn relative(runs: (&Run, &Run), baselines: (&Run, &Run), figure: Figure) -> Option<Estimate> {
+    let ratios = |run, baseline| comparison::ratios(run, baseline, figure);
     match ratios(runs.1, baselines.1).zip(ratios(runs.0, baselines.0)) {
         Some((after, before)) => comparison::between_runs(&after, &before),
         None => {
-            let ratio = |run, baseline| Some(comparison::ratio(run, baseline, name)?.estimate.median);
+            let ratio = |run, baseline| Some(comparison::ratio(run, baseline, figure)?.estimate.median);
             let (after, before) = (ratio(runs.1, baselines.1)?, ratio(runs.0, baselines.0)?);
             (before > 0.0).then(|| Estimate {
                 median: after / before,

@@ -2,11 +2,10 @@
 
 use std::process::ExitCode;
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
-use crate::fail_if::{Decision, Outcome};
-use crate::result::LabResult;
+use crate::report::decisions;
+use model::decision::{Decision, Outcome};
+use model::result::LabResult;
+use model::rule::Undecided;
 
 /// How the lab ended. Later ones count before earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +56,7 @@ impl Exit {
                 Exit::Done => "passed (--undecided pass)",
                 _ => "failed",
             };
-            eprintln!("{word}: {}", decision.line);
+            eprintln!("{word}: {}", decisions::line(decision));
         }
         decisions.iter().map(exit).max().unwrap_or(Exit::Done)
     }
@@ -79,7 +78,7 @@ impl Exit {
         }
         for scenario in &result.config.scenarios {
             let mut runs = result.runs_of(&scenario.name).peekable();
-            if runs.peek().is_some() && !runs.any(crate::result::Run::is_ok) {
+            if runs.peek().is_some() && !runs.any(model::run::Run::is_ok) {
                 say(format!(
                     "no run of {} can be believed; the reasons stand above",
                     scenario.name
@@ -96,17 +95,6 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// What an undecided rule means.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Undecided {
-    /// The lab fails, with an exit code of its own.
-    #[default]
-    Fail,
-    /// The lab passes.
-    Pass,
-}
-
 /// The exit codes in words, for help texts.
 pub const EXIT_CODES: &str = "Exit codes: 0 no rule holds; 1 a failure on the way; 2 wrong input; 3 a rule of --fail-if holds; \
     4 a rule is undecided, since its bound lies within the interval (--undecided pass makes that 0); 5 no run of a scenario \
@@ -116,11 +104,14 @@ pub const EXIT_CODES: &str = "Exit codes: 0 no rule holds; 1 a failure on the wa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::decision::Found;
 
     fn decisions(outcomes: &[Outcome]) -> Vec<Decision> {
         let decision = |outcome: &Outcome| Decision {
+            rule: "x cpu_micros_per_message > 1".parse().unwrap(),
+            scenario: None,
             outcome: *outcome,
-            line: String::new(),
+            found: Found::Value(1.0),
         };
         outcomes.iter().map(decision).collect()
     }

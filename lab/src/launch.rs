@@ -9,19 +9,21 @@ use sys::signal::Termination;
 use telemetry::exporter::Exporter;
 use telemetry::process::OwnProcess;
 
-use crate::config::Config;
-use crate::contender::{Contender, Origin, external};
+use crate::contender::external;
 use crate::engines;
 use crate::exit::Exit;
-use crate::machine::Machine;
+use crate::machine;
 use crate::metrics::LabMetrics;
 use crate::profile::files;
 use crate::progress::Progress;
 use crate::report;
-use crate::result::{LabResult, SCHEMA};
 use crate::runner::{self, Session, Stop, Waiter};
 use crate::store::Store;
-use crate::{fail, fail_if, neighbours, refuse, show};
+use crate::{fail, neighbours, refuse, show};
+use model::config::Config;
+use model::contender::{Contender, Origin};
+use model::decision;
+use model::result::{LabResult, SCHEMA};
 
 /// How long the machine is watched before anything is started.
 const NEIGHBOURS_WATCHED: Duration = Duration::from_millis(500);
@@ -92,7 +94,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> Exit {
             started_at: humantime::format_rfc3339_seconds(now).to_string(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             complete: false,
-            machine: Machine::read(network_mode.as_deref()),
+            machine: machine::read(network_mode.as_deref()),
             config: config.clone(),
             notes: Vec::new(),
             skipped: Vec::new(),
@@ -176,7 +178,7 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, 
     }
     let config = &result.config;
     let rules = config.fail_if.iter();
-    let decisions: Vec<_> = rules.flat_map(|rule| fail_if::decide(rule, result)).collect();
+    let decisions: Vec<_> = rules.flat_map(|rule| decision::decide(rule, result)).collect();
     exit.max(Exit::of_rules(&decisions, config.undecided))
         .max(Exit::of_runs(result, &config.named))
 }

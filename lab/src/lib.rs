@@ -6,13 +6,10 @@
 
 pub mod cli;
 pub mod compare;
-pub mod comparison;
-pub mod config;
 pub mod contender;
 pub mod engines;
 pub mod exec;
 pub mod exit;
-pub mod fail_if;
 pub mod launch;
 pub mod list;
 pub mod machine;
@@ -23,15 +20,10 @@ pub mod preflight;
 pub mod profile;
 pub mod progress;
 pub mod report;
-pub mod result;
 pub mod runner;
-pub mod scenario;
-pub mod schedule;
-pub mod spoilt;
-pub mod stats;
+pub mod scenarios;
 pub mod store;
 pub mod sweep;
-pub mod verdict;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
@@ -41,9 +33,9 @@ use std::process::ExitCode;
 use sys::cpu::CpuSet;
 
 use cli::{Action, Asked, CompareArgs, Cores, Unread, UsageError};
-use config::Config;
 use exit::Exit;
-use result::LabResult;
+use model::config::Config;
+use model::result::LabResult;
 
 /// Runs the lab with these arguments, the program's name first. Returns one of the codes of [`exit::Exit`].
 pub fn main(args: Vec<OsString>) -> ExitCode {

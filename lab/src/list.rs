@@ -2,11 +2,12 @@
 
 use std::fmt::Write;
 
-use crate::contender::Contender;
 use crate::contender::external::EXTERNALS;
-use crate::machine::Machine;
-use crate::scenario::{self, Scenario};
+use crate::scenarios;
 use crate::{engines, preflight};
+use model::contender::Contender;
+use model::machine::Machine;
+use model::scenario::Scenario;
 
 /// The list as text.
 pub fn render() -> String {
@@ -28,9 +29,9 @@ pub fn render() -> String {
     out.push_str("Contenders of yours\n");
     out.push_str("  yours      --contender name=mine,echo=HOST:PORT,metrics=URL, or name=mine,command=\"./mine --port {port}\"\n");
     out.push_str("\nScenarios\n");
-    let machine = Machine::read(None);
-    for (name, _) in scenario::BUILT_IN {
-        match Scenario::find(name) {
+    let machine = crate::machine::read(None);
+    for (name, _) in scenarios::BUILT_IN {
+        match scenarios::find(name) {
             Ok(scenario) => describe(&mut out, &scenario, &machine),
             Err(error) => {
                 let _ = writeln!(out, "  {name:<10} {error}");

@@ -7,8 +7,8 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
+use model::machine::Machine;
 use procfs::Current;
-use serde::{Deserialize, Serialize};
 use sys::cpu::CpuSet;
 
 /// How much of a hash tells machines apart: among a million machines two have the same in under one of ten million cases.
@@ -18,107 +18,40 @@ const CONNECTIONS_TRIED: u64 = 8;
 /// The kernel's folder of CPUs.
 const CPU_FOLDER: &str = "/sys/devices/system/cpu";
 
-/// Where a result was measured. What cannot be read here is null.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Machine {
-    /// Tells machines of one kind apart: a hash of the system's own id, the same after each boot and under any name. Null
-    /// where there is no id, as in most containers.
-    #[serde(default)]
-    pub identity: Option<String>,
-    /// The CPU's name.
-    pub cpu_model: Option<String>,
-    /// CPUs of the machine.
-    pub cpus: usize,
-    /// The CPUs of each physical core that has several, as Linux writes them; null where the kernel does not say.
-    #[serde(default)]
-    pub thread_siblings: Option<Vec<String>>,
-    /// CPUs that the lab may use, as Linux writes them.
-    pub cpus_allowed: Option<String>,
-    /// Physical memory.
-    pub memory_bytes: Option<u64>,
-    /// The kernel's release.
-    pub kernel: Option<String>,
-    /// The distribution's name.
-    pub os: Option<String>,
-    /// How the clock rate is governed; null where the guest cannot see it.
-    pub governor: Option<String>,
-    /// What the kernel says of each hardware vulnerability: mitigations cost time in every syscall.
-    pub mitigations: BTreeMap<String, String>,
-    /// The kind of container that the lab runs in, or `none`.
-    pub container: String,
-    /// `loopback`, or the container's network mode.
-    pub network: String,
-    /// The hypervisor's name when this is a virtual machine.
-    pub virtualization: Option<String>,
-    /// Hard limit of open descriptors.
-    pub nofile_limit: Option<u64>,
-    /// Whether the kernel tracks connections in the lab's network namespace, which makes every packet dearer, loopback's too:
-    /// a firewall or NAT wants it, a Docker engine's for example. On the machine that this was tried on, it made a message
-    /// 10 % dearer.
-    #[serde(default)]
-    pub connections_tracked: Option<bool>,
-    /// The congestion control of TCP connections that ask for none: each has its own cost for each packet.
-    #[serde(default)]
-    pub congestion_control: Option<String>,
-    /// The longest backlog of connections that wait to be accepted.
-    pub somaxconn: Option<u64>,
-    /// First and last port that outgoing connections may use.
-    pub port_range: Option<(u16, u16)>,
-    /// The most threads that the lab and its children may have.
-    pub threads_limit: Option<u64>,
-    /// The most memory mappings of a process; a thread's stack takes two.
-    pub mappings_limit: Option<u64>,
-    /// Load of the last minute when the lab started: who else was at work.
-    pub load_average: Option<f64>,
-}
-
-impl Machine {
-    /// The sets of CPUs that share a physical core and have one in both `servers` and `clients`: what one does there slows
-    /// the other down, though each has CPUs of its own.
-    pub fn shared_cores(&self, servers: &CpuSet, clients: &CpuSet) -> Vec<&str> {
-        let siblings = self.thread_siblings.iter().flatten();
-        let shared = |text: &&String| {
-            text.parse::<CpuSet>()
-                .is_ok_and(|set| !set.is_disjoint(servers) && !set.is_disjoint(clients))
-        };
-        siblings.filter(shared).map(String::as_str).collect()
-    }
-
-    /// Reads this machine. `network_mode` is what whoever started the container says of its network.
-    pub fn read(network_mode: Option<&str>) -> Machine {
-        let container = container();
-        let network = match network_mode {
-            Some(mode) => mode.to_owned(),
-            None if container == "none" => "loopback".to_owned(),
-            None => "unknown".to_owned(),
-        };
-        Machine {
-            identity: fs::read_to_string("/etc/machine-id")
-                .ok()
-                .and_then(|id| identity(&id)),
-            cpu_model: cpu_field("model name"),
-            cpus: cpus(),
-            thread_siblings: thread_siblings(Path::new(CPU_FOLDER)),
-            cpus_allowed: CpuSet::allowed().ok().map(|cpus| cpus.to_string()),
-            memory_bytes: procfs::Meminfo::current().ok().map(|memory| memory.mem_total),
-            kernel: line("/proc/sys/kernel/osrelease"),
-            os: os(),
-            governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-            mitigations: mitigations(),
-            container,
-            network,
-            virtualization: virtualization(),
-            nofile_limit: sys::limits::descriptor_limit().ok().map(|limit| limit.hard),
-            connections_tracked: connections_are_tracked(),
-            congestion_control: line("/proc/sys/net/ipv4/tcp_congestion_control"),
-            somaxconn: number("/proc/sys/net/core/somaxconn"),
-            port_range: port_range(),
-            threads_limit: threads_limit(),
-            mappings_limit: number("/proc/sys/vm/max_map_count"),
-            load_average: procfs::LoadAverage::current()
-                .ok()
-                .map(|load| f64::from(load.one)),
-        }
+/// Reads this machine. `network_mode` is what whoever started the container says of its network.
+pub fn read(network_mode: Option<&str>) -> Machine {
+    let container = container();
+    let network = match network_mode {
+        Some(mode) => mode.to_owned(),
+        None if container == "none" => "loopback".to_owned(),
+        None => "unknown".to_owned(),
+    };
+    Machine {
+        identity: fs::read_to_string("/etc/machine-id")
+            .ok()
+            .and_then(|id| identity(&id)),
+        cpu_model: cpu_field("model name"),
+        cpus: cpus(),
+        thread_siblings: thread_siblings(Path::new(CPU_FOLDER)),
+        cpus_allowed: CpuSet::allowed().ok(),
+        memory_bytes: procfs::Meminfo::current().ok().map(|memory| memory.mem_total),
+        kernel: line("/proc/sys/kernel/osrelease"),
+        os: os(),
+        governor: line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        mitigations: mitigations(),
+        container,
+        network,
+        virtualization: virtualization(),
+        nofile_limit: sys::limits::descriptor_limit().ok().map(|limit| limit.hard),
+        connections_tracked: connections_are_tracked(),
+        congestion_control: line("/proc/sys/net/ipv4/tcp_congestion_control"),
+        somaxconn: number("/proc/sys/net/core/somaxconn"),
+        port_range: port_range(),
+        threads_limit: threads_limit(),
+        mappings_limit: number("/proc/sys/vm/max_map_count"),
+        load_average: procfs::LoadAverage::current()
+            .ok()
+            .map(|load| f64::from(load.one)),
     }
 }
 
@@ -190,12 +123,11 @@ fn cpus() -> usize {
 
 /// The sets of CPUs that share a physical core; none where the kernel does not say.
 pub fn siblings() -> Vec<CpuSet> {
-    let texts = thread_siblings(Path::new(CPU_FOLDER)).unwrap_or_default();
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
+    thread_siblings(Path::new(CPU_FOLDER)).unwrap_or_default()
 }
 
 /// The sets of CPUs that share a physical core, from the kernel's folder of CPUs.
-fn thread_siblings(folder: &Path) -> Option<Vec<String>> {
+fn thread_siblings(folder: &Path) -> Option<Vec<CpuSet>> {
     let sets: BTreeSet<Vec<usize>> = fs::read_dir(folder)
         .ok()?
         .flatten()
@@ -203,8 +135,8 @@ fn thread_siblings(folder: &Path) -> Option<Vec<String>> {
         .filter_map(|text| Some(text.trim().parse::<CpuSet>().ok()?.iter().collect()))
         .collect();
     let several = sets.iter().filter(|set| set.len() > 1);
-    let texts = several.map(|set| set.iter().copied().collect::<CpuSet>().to_string());
-    (!sets.is_empty()).then(|| texts.collect())
+    let several = several.map(|set| set.iter().copied().collect());
+    (!sets.is_empty()).then(|| several.collect())
 }
 
 fn cpu_field(name: &str) -> Option<String> {
@@ -297,7 +229,7 @@ mod tests {
 
     #[test]
     fn this_machine_can_be_read() {
-        let machine = Machine::read(None);
+        let machine = read(None);
         assert!(machine.cpus >= 1 && machine.kernel.is_some());
         assert!(machine.memory_bytes.unwrap() > 1 << 20);
         assert!(machine.congestion_control.is_some() && machine.connections_tracked.is_some());
@@ -355,24 +287,24 @@ mod tests {
             cpu(one, siblings);
         }
         let siblings = thread_siblings(folder.path());
-        assert_eq!(
-            siblings.as_deref(),
-            Some(&["0,2", "1,3", "10-11"].map(str::to_owned)[..])
-        );
+        let sets =
+            |texts: &[&str]| -> Vec<CpuSet> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        assert_eq!(siblings, Some(sets(&["0,2", "1,3", "10-11"])));
         let machine = Machine {
             thread_siblings: siblings,
             ..Machine::default()
         };
         let shared = |servers: &str, clients: &str| {
-            machine.shared_cores(&servers.parse().unwrap(), &clients.parse().unwrap())
+            let shared = machine.shared_cores(&servers.parse().unwrap(), &clients.parse().unwrap());
+            shared.into_iter().cloned().collect::<Vec<_>>()
         };
-        assert_eq!(shared("0-1", "2-3"), ["0,2", "1,3"]);
-        assert_eq!(shared("0,2", "1,3,10"), [""; 0]);
-        assert_eq!(shared("4,10", "11"), ["10-11"]);
+        assert_eq!(shared("0-1", "2-3"), sets(&["0,2", "1,3"]));
+        assert_eq!(shared("0,2", "1,3,10"), []);
+        assert_eq!(shared("4,10", "11"), sets(&["10-11"]));
     }
 
     #[test]
     fn a_network_mode_that_was_told_stands() {
-        assert_eq!(Machine::read(Some("host")).network, "host");
+        assert_eq!(read(Some("host")).network, "host");
     }
 }

@@ -1,13 +1,13 @@
 //! The lab's own metrics: what it is doing now, and what it has found out so far.
 
+use model::figure::Figure;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telemetry::family::{Family, Source};
 use telemetry::names;
 
-use crate::comparison;
-use crate::result::LabResult;
+use model::result::LabResult;
 
 /// What one contender is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,21 +131,22 @@ impl Source for LabMetrics {
 
 fn results(result: &LabResult) -> Vec<Family> {
     let figures = [
-        (&names::RESULT_CPU_MICROS, comparison::CPU),
-        (&names::RESULT_CPU_PERCENT, "cpu_percent"),
-        (&names::RESULT_MESSAGES_PER_SECOND, comparison::REPLIES),
-        (&names::RESULT_CAPACITY_PER_SECOND, "capacity_per_second"),
-        (&names::RESULT_RESIDENT_BYTES, comparison::RESIDENT),
+        (&names::RESULT_CPU_MICROS, Figure::Cpu),
+        (&names::RESULT_CPU_PERCENT, Figure::CpuPercent),
+        (&names::RESULT_MESSAGES_PER_SECOND, Figure::Replies),
+        (&names::RESULT_CAPACITY_PER_SECOND, Figure::Capacity),
+        (&names::RESULT_RESIDENT_BYTES, Figure::Resident),
     ];
     let mut families: Vec<Family> = figures
         .into_iter()
         .map(|(metric, figure)| {
-            result.runs.iter().fold(Family::new(metric), |family, run| {
-                match comparison::value(run, figure) {
+            result
+                .runs
+                .iter()
+                .fold(Family::new(metric), |family, run| match figure.of(run) {
                     Some(value) => family.with(&[&result.run_id, &run.scenario, &run.contender], value),
                     None => family,
-                }
-            })
+                })
         })
         .collect();
     let mut offered = Family::new(&names::RESULT_OFFERED_PER_SECOND);
@@ -180,7 +181,7 @@ fn results(result: &LabResult) -> Vec<Family> {
                     &one.scenario,
                     &one.contender,
                     &one.baseline,
-                    &one.metric,
+                    one.metric.name(),
                     bound,
                 ];
                 ratios = ratios.with(&labels, value);

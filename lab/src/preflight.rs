@@ -1,8 +1,10 @@
 //! Pure: does this machine's limits suffice for a scenario? Told before the first connection, with the remedy.
 
-use crate::contender::{Contender, Origin, THREAD_PER_CONNECTION};
-use crate::machine::Machine;
-use crate::scenario::Scenario;
+use crate::contender::capabilities;
+use model::contender::{Contender, Origin};
+use model::machine::Machine;
+use model::scenario::Scenario;
+use server::engine::Threads;
 
 /// Descriptors that a server or client needs beside its connections.
 const DESCRIPTORS_BESIDE: u64 = 64;
@@ -26,10 +28,7 @@ pub fn obstacle(contender: &Contender, scenario: &Scenario, machine: &Machine) -
             "{connections} connections need {needed} descriptors on {side} but the hard limit is {limit}: raise it (`ulimit -Hn {needed}`, or `nofile` in /etc/security/limits.conf), or choose fewer --connections"
         ));
     }
-    let Origin::Engine { engine } = &contender.origin else {
-        return None;
-    };
-    if engine != THREAD_PER_CONNECTION {
+    if capabilities(contender).threads != Threads::PerConnection {
         return None;
     }
     let threads = connections + THREADS_BESIDE;
@@ -63,7 +62,7 @@ mod tests {
             ..Machine::default()
         };
         change(&mut machine);
-        let mut scenario = Scenario::find("many").unwrap();
+        let mut scenario = crate::scenarios::find("many").unwrap();
         scenario.connections = connections;
         ["epoll", "threads"].map(|engine| obstacle(&Contender::engine(engine), &scenario, &machine))
     }

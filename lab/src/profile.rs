@@ -1,6 +1,6 @@
 //! Where the CPU time goes: records of profiles, and the pictures that are made of them.
 //!
-//! [`record`] turns a pprof file into a [`ProfileRecord`](crate::result::ProfileRecord), which is all that views need;
+//! [`record`] turns a pprof file into a [`ProfileRecord`](model::profile::ProfileRecord), which is all that views need;
 //! [`flames`] draws records and their differences; [`change`] says in figures what differs; [`files`] keeps both beside
 //! the result. [`fetch`] asks a contender for its profile; when, and under which load, is the runner's business.
 

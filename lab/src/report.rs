@@ -1,11 +1,13 @@
 //! Views of a result: what every format says, and one file a format.
 
 mod balance;
+pub mod decisions;
 pub mod figures;
 pub mod html;
 pub mod markdown;
 mod method;
 mod profiles;
+pub mod reasons;
 mod sentences;
 pub mod sweep;
 pub mod terminal;
@@ -15,9 +17,10 @@ pub mod fixture;
 #[cfg(test)]
 mod tests;
 
-use crate::comparison;
-use crate::result::{LabResult, Run};
 use figures::{count, decimal, mebibytes, missing, or_missing};
+use model::figure::Figure;
+use model::result::LabResult;
+use model::run::Run;
 
 /// The columns of a scenario's table, with where their titles may be broken.
 const COLUMNS: [&str; 10] = [
@@ -82,7 +85,7 @@ fn ratio(result: &LabResult, run: &Run) -> String {
     if run.contender == result.config.baseline {
         return "baseline".to_owned();
     }
-    match result.comparison(&run.scenario, &run.contender, comparison::CPU) {
+    match result.comparison(&run.scenario, &run.contender, Figure::Cpu) {
         None => missing(),
         Some(comparison) => match comparison.low.zip(comparison.high) {
             Some((low, high)) => format!("{:.2} [{low:.2}, {high:.2}]", comparison.ratio),

@@ -10,23 +10,24 @@ mod server;
 
 pub use child::{Interrupted, Waiter};
 
+use model::figure::Figure;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::comparison;
-use crate::config::{Config, CpuPlan};
-use crate::contender::Contender;
 use crate::metrics::{LabMetrics, Phase};
 use crate::progress::Progress;
-use crate::result::LabResult;
-use crate::scenario::Scenario;
-use crate::schedule::{self, Turn};
-use crate::spoilt;
 use crate::store::Store;
-use crate::verdict::Death;
-use ::client::summary::Pace;
+use ::model::pace::Pace;
 use lane::{Lane, Place};
+use model::comparison;
+use model::config::{Config, CpuPlan};
+use model::contender::Contender;
+use model::judge::Death;
+use model::plan::{self, Turn};
+use model::result::LabResult;
+use model::scenario::Scenario;
+use model::spoilt;
 use record::Record;
 use sys::cpu::CpuSet;
 
@@ -140,7 +141,7 @@ impl Session<'_> {
             .result
             .comparisons
             .iter()
-            .filter(|one| one.scenario == scenario.name && one.metric == comparison::CPU)
+            .filter(|one| one.scenario == scenario.name && one.metric == Figure::Cpu)
             .map(|one| one.half_width().unwrap_or(f64::INFINITY))
             .fold(0.0, f64::max);
         if widest <= until.half_width {
@@ -189,7 +190,7 @@ impl Session<'_> {
                 lane.record.client_apart = matches!(self.config.cpus, CpuPlan::Disjoint { .. });
                 lane.record.open_loop = matches!(pace, Pace::Open { .. });
                 if let Pace::Open { rate_per_second, .. } = pace {
-                    lane.record.offered_per_second = Some(rate_per_second);
+                    lane.record.offered_per_second = Some(rate_per_second.per_second());
                 }
                 lane.begin();
             }
@@ -230,7 +231,7 @@ impl Session<'_> {
         let contenders = &self.config.contenders;
         let mut lanes: Vec<_> = contenders.iter().map(|_| None).collect();
         let skipped_before = self.result.skipped.len();
-        let order = schedule::start(round, contenders.len(), self.config.seed);
+        let order = plan::start(round, contenders.len(), self.config.seed);
         for (position, index) in order.into_iter().enumerate() {
             let contender = &contenders[index];
             let place = Place { round, position };
@@ -293,7 +294,7 @@ impl Session<'_> {
         for cycle in 0..scenario.cycles {
             // The schedule balances positions over many cycles, so it goes on from round to round.
             let number = round.wrapping_mul(scenario.cycles).wrapping_add(cycle);
-            for turn in schedule::cycle(number, lanes.len(), self.config.seed) {
+            for turn in plan::cycle(number, lanes.len(), self.config.seed) {
                 let turn = Turn { cycle, ..turn };
                 let lane = &mut lanes[turn.contender];
                 if lane.lives() {
@@ -355,7 +356,8 @@ impl Session<'_> {
                 .extend(record.map(|record| record.to_run(scenario)));
         }
         if comparisons == Comparisons::Anew {
-            let anew = comparison::of_scenario(&self.result, &scenario.name);
+            let anew =
+                comparison::of_scenario(self.result.runs_of(&scenario.name), &self.result.config.baseline);
             self.result
                 .comparisons
                 .retain(|one| one.scenario != scenario.name);

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use anyhow::Context;
 
 use crate::report;
-use crate::result::LabResult;
+use model::result::LabResult;
 
 /// The folder of one result.
 #[derive(Debug)]
@@ -126,13 +126,13 @@ pub fn load(path: &Path) -> anyhow::Result<LabResult> {
         anyhow::Error::new(error).context(format!("{} {what}", path.display()))
     })?;
     let schema = value.get("schema").and_then(serde_json::Value::as_u64);
-    let known = schema.is_some_and(|schema| (1..=u64::from(crate::result::SCHEMA)).contains(&schema));
+    let known = schema.is_some_and(|schema| (1..=u64::from(model::result::SCHEMA)).contains(&schema));
     anyhow::ensure!(
         known,
         "{} has schema {}, this lab reads 1 to {}: use the lab that wrote it",
         path.display(),
         schema.map_or("none".to_owned(), |schema| schema.to_string()),
-        crate::result::SCHEMA
+        model::result::SCHEMA
     );
     let value = if schema == Some(1) {
         schema_1::upgraded(value)

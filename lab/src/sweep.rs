@@ -1,9 +1,11 @@
 //! Pure: a configuration with one parameter varied: a scenario for each value, or contenders for each value in one scenario.
 
-use crate::config::{Config, Sweep, SweepPoint};
-use crate::contender::Contender;
+use crate::contender;
 use crate::report::figures::count;
-use crate::scenario::{Overrides, Pace, Scenario, ScenarioError};
+use model::config::{Config, Sweep, SweepPoint};
+use model::contender::Contender;
+use model::rate::Rate;
+use model::scenario::{Load, Overrides, Scenario, ScenarioError};
 
 /// What can be varied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,7 +117,7 @@ fn over_scenarios(
         .first()
         .ok_or("there is no scenario to vary")?
         .clone();
-    if parameter == Parameter::Rate && matches!(base.pace, Pace::Closed { .. }) {
+    if parameter == Parameter::Rate && matches!(base.pace, Load::Closed { .. }) {
         return Err(format!(
             "`{}` is a closed loop, which has no rate: choose a --scenario with pace = \"open\"",
             base.name
@@ -144,7 +146,7 @@ fn overrides(parameter: Parameter, value: f64) -> Overrides {
     match parameter {
         Parameter::Connections => overrides.connections = Some(value as u64),
         Parameter::MessageBytes => overrides.message_bytes = Some(value as u64),
-        Parameter::Rate => overrides.rate = Some(Some(value)),
+        Parameter::Rate => overrides.rate = Some(Rate::new(value).ok()),
         Parameter::Workers | Parameter::Linger => {}
     }
     overrides
@@ -177,13 +179,13 @@ fn over_contenders(
         })
         .collect();
     let varies: fn(&Contender) -> bool = match parameter {
-        Parameter::Linger => Contender::can_linger,
-        _ => Contender::heeds_workers,
+        Parameter::Linger => contender::can_linger,
+        _ => contender::heeds_workers,
     };
     let mut contenders = Vec::new();
     for family in &config.contenders {
         if !varies(family) {
-            if parameter == Parameter::Workers && !family.takes_workers() {
+            if parameter == Parameter::Workers && !contender::takes_workers(family) {
                 return Err(format!(
                     "`{}` is a contender of yours, which the lab cannot tell how many threads to work with: leave it out of --contenders",
                     family.name

@@ -460,7 +460,7 @@ fn every_file_among_the_scenarios_is_one() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
     for file in content(&folder) {
         let path = folder.join(&file);
-        let scenario = lab::scenario::Scenario::find(&path.to_string_lossy()).unwrap();
+        let scenario = lab::scenarios::find(&path.to_string_lossy()).unwrap();
         assert_eq!(file, format!("{}.toml", scenario.name));
     }
 }

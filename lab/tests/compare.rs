@@ -19,7 +19,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A sweep in as little time as it takes; its result.
-fn sweep(folder: &Path, words: &[&str]) -> lab::result::LabResult {
+fn sweep(folder: &Path, words: &[&str]) -> model::result::LabResult {
     let common = [
         "sweep", "--slice", "30ms", "--rounds", "1", "--cycles", "3", "--no-pin",
     ];
@@ -107,7 +107,7 @@ fn before_and_after(folder: &Path) -> (PathBuf, PathBuf) {
     let mut result = lab::store::load(&before).unwrap();
     for run in &mut result.runs {
         // What a busy machine makes of so small a run is not what is asked here.
-        run.verdicts = vec![lab::verdict::Verdict::Ok];
+        run.verdicts = vec![model::verdict::Verdict::Ok];
         run.reasons.clear();
         for cycle in run.cycles_mut() {
             cycle.spoilt = None;
@@ -119,7 +119,7 @@ fn before_and_after(folder: &Path) -> (PathBuf, PathBuf) {
         .runs
         .iter_mut()
         .filter(|run| run.contender == "tokio")
-        .flat_map(lab::result::Run::cycles_mut)
+        .flat_map(model::run::Run::cycles_mut)
     {
         cycle.server_cpu_seconds = cycle.server_cpu_seconds.map(|seconds| seconds * 100.0);
     }

@@ -39,9 +39,6 @@ const PURE: &[&str] = &[
     "client/src/plan.rs",
     "client/src/pace.rs",
     "client/src/connection.rs",
-    "lab/src/schedule.rs",
-    "lab/src/verdict.rs",
-    "lab/src/stats.rs",
 ];
 
 /// What each crate may name of the others. A trailing `::` means: anything below it.
@@ -49,13 +46,24 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("telemetry", &[]),
     ("server", &["sys::", "telemetry::"]),
-    ("client", &["sys::", "telemetry::"]),
+    ("model", &["sys::cpu::CpuSet", "telemetry::latency::Latency"]),
+    (
+        "client",
+        &[
+            "sys::",
+            "telemetry::",
+            "model::protocol",
+            "model::pace",
+            "model::rate",
+            "model::threshold",
+        ],
+    ),
     (
         "lab",
         &[
             "sys::",
             "telemetry::",
-            "client::summary",
+            "model::",
             "client::main",
             "server::main",
             "server::variables",
@@ -131,7 +139,9 @@ fn engine_is_alone(source: &Source) -> Vec<String> {
 }
 
 fn is_pure(source: &Source) -> Vec<String> {
-    if !says_that_it_is_pure(source) {
+    if !says_that_it_is_pure(source)
+        && (!source.path.starts_with("model/src/") || source.path.ends_with("/tests.rs"))
+    {
         return match PURE.contains(&source.path.as_str()) {
             true => vec!["line 1 does not say `Pure`".to_owned()],
             false => vec![],
@@ -150,7 +160,14 @@ fn is_pure(source: &Source) -> Vec<String> {
         "println!",
         "File::",
     ];
-    complain(source, |line| outside.iter().any(|word| line.contains(word)))
+    // Types without any effect.
+    let harmless = ["std::net::SocketAddr", "sys::cpu::CpuSet"];
+    complain(source, |line| {
+        let line = harmless
+            .iter()
+            .fold(line.to_owned(), |line, word| line.replace(word, ""));
+        outside.iter().any(|word| line.contains(word))
+    })
 }
 
 /// `//! Pure: …` or `//! … Pure.`: its functions take `now` as an argument and touch nothing outside.
@@ -358,7 +375,7 @@ fn what_is_allowed_passes() {
     let fine = [
         (
             "lab/src/a.rs",
-            "//! x\nuse client::summary::Slice;\nuse server::engine::ENGINES;\nuse sys::cpu::CpuSet;\n",
+            "//! x\nuse model::protocol::Slice;\nuse server::engine::ENGINES;\nuse sys::cpu::CpuSet;\n",
         ),
         (
             "server/src/engine/epoll/table.rs",

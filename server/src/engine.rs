@@ -49,11 +49,44 @@ pub struct Engine {
     pub name: &'static str,
     /// One line: how it serves.
     pub summary: &'static str,
+    /// What it may be asked for.
+    pub capabilities: Capabilities,
     /// Whether this machine allows it; if not, why, and what to change.
     pub probe: fn() -> Result<(), String>,
     /// Serves until `Stop` is raised and at most the grace period longer. An error means that it could not start or
     /// not go on at all; what befalls one connection is counted, never returned.
     pub serve: fn(Context, Listeners, Arc<Stop>) -> io::Result<()>,
+}
+
+/// What an engine may be asked for beside echoing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// It lets events gather (`--linger`).
+    pub lingers: bool,
+    /// It has epolls of its own, which `--accept`, `--trigger` and `--events` are about.
+    pub epoll_flags: bool,
+    /// How many threads serve.
+    pub threads: Threads,
+}
+
+/// How many threads serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// As many as `--workers` says.
+    AsTold,
+    /// One per connection.
+    PerConnection,
+    /// As many as its runtime chooses.
+    ItsOwn,
+}
+
+impl Capabilities {
+    /// Nothing is known of it.
+    pub const NONE: Capabilities = Capabilities {
+        lingers: false,
+        epoll_flags: false,
+        threads: Threads::ItsOwn,
+    };
 }
 
 /// All engines. The first is the default.

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use client::summary::Summary;
+use model::protocol::Summary;
 
 /// Nothing in these tests takes longer unless it hangs.
 pub const DEADLINE: Duration = Duration::from_secs(60);

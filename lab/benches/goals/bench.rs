@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lab::comparison;
 use lab::contender::external::EXTERNALS;
-use lab::result::{Cycle, LabResult, Run};
-use lab::stats::{self, Estimate};
-use lab::verdict::Verdict;
+use model::comparison;
+use model::figure::Figure;
+use model::result::LabResult;
+use model::run::{Cycle, Run};
+use model::statistics::{self, Estimate};
+use model::verdict::Verdict;
 
 /// Seeds the intervals.
 const SEED: u64 = 1;
@@ -164,7 +166,7 @@ pub fn cpu_ratio(result: &LabResult, scenario: &str, above: &str, below: &str) -
 }
 
 fn paired(above: &Run, below: &Run) -> Result<Estimate, String> {
-    comparison::ratio(above, below, comparison::CPU)
+    comparison::ratio(above, below, Figure::Cpu)
         .map(|ratio| ratio.estimate)
         .ok_or_else(|| "its CPU time is not known".to_owned())
 }
@@ -178,7 +180,7 @@ pub fn client_over_server(result: &LabResult, scenario: &str, contender: &str) -
     let ratios: Vec<Vec<f64>> = rounds
         .map(|round| round.cycles.iter().filter_map(ratio).collect())
         .collect();
-    stats::rounds::over_rounds(&ratios).ok_or_else(|| "its CPU time is not known".to_owned())
+    statistics::rounds::over_rounds(&ratios).ok_or_else(|| "its CPU time is not known".to_owned())
 }
 
 /// How much longer the 99th percentile of the response time is, in microseconds: the difference of two slices of one
@@ -200,7 +202,7 @@ pub fn p99_more(result: &LabResult, scenario: &str, above: &str, below: &str) ->
         Some(p99 - other)
     });
     let differences: Vec<f64> = differences.collect();
-    stats::estimate(&differences, SEED).ok_or_else(|| "no cycle has both".to_owned())
+    statistics::estimate(&differences, SEED).ok_or_else(|| "no cycle has both".to_owned())
 }
 
 /// A figure that is measured once a run.

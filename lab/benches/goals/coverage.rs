@@ -1,7 +1,8 @@
 //! How often intervals hold the truth, where it is known: pairs of one server with itself.
 
-use lab::comparison::{self, CPU};
-use lab::stats::Estimate;
+use model::comparison;
+use model::figure::Figure;
+use model::statistics::Estimate;
 
 use crate::bench::Bench;
 use crate::goal::{Goal, Row};
@@ -38,7 +39,7 @@ fn row(bench: &Bench, scenario: &str, rate: u32) -> Result<Row, String> {
         let runs: Vec<_> = result.runs_of(scenario).filter(|run| run.is_ok()).collect();
         for pair in runs.chunks_exact(2) {
             let Some((low, high)) =
-                comparison::ratio(pair[0], pair[1], CPU).and_then(|ratio| ratio.estimate.interval)
+                comparison::ratio(pair[0], pair[1], Figure::Cpu).and_then(|ratio| ratio.estimate.interval)
             else {
                 continue;
             };
@@ -48,7 +49,7 @@ fn row(bench: &Bench, scenario: &str, rate: u32) -> Result<Row, String> {
         }
         eprintln!("{scenario}: {holds} of {pairs} null intervals hold 1");
     }
-    let width = lab::stats::median(&widths).unwrap_or(f64::NAN);
+    let width = model::statistics::median(&widths).unwrap_or(f64::NAN);
     Ok(Row {
         what: format!(
             "{scenario}: {holds} of {pairs} null intervals hold 1 (median half-width {width:.3}), in percent"

@@ -1,6 +1,6 @@
 //! A figure beside its goal, and whether it meets it.
 
-use lab::stats::Estimate;
+use model::statistics::Estimate;
 
 /// What a figure should be.
 #[derive(Debug, Clone, Copy)]

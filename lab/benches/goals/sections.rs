@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use lab::result::LabResult;
-use lab::stats::Estimate;
+use model::result::LabResult;
+use model::statistics::Estimate;
 
 use crate::bench::{
     Bench, client_over_server, cpu_ratio, cpu_ratio_flat_out, ok_run, p99_more, peers, repository, single,

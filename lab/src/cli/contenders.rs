@@ -1,8 +1,8 @@
 //! Who takes part, as the flags say: the user's own definitions, the baseline, and whom rules speak of.
 
 use super::{UsageError, of_flag};
-use crate::config::Config;
-use crate::contender::Contender;
+use model::config::Config;
+use model::contender::Contender;
 
 /// Who takes part when nobody is named.
 pub const DEFAULT_CONTENDERS: &str = "engines,go-net,go-net-tuned,own";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sys::cpu::CpuSet;
 
 use super::{UsageError, of_flag};
-use crate::config::CpuPlan;
+use model::config::CpuPlan;
 
 /// The CPUs that the lab may use, core by core.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,8 +101,5 @@ pub fn plan(
             ),
         ));
     }
-    Ok(CpuPlan::Disjoint {
-        server: server.to_string(),
-        client: client.to_string(),
-    })
+    Ok(CpuPlan::Disjoint { server, client })
 }

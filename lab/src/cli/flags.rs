@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use client::summary::Arrivals;
+use model::epoll::{Accept, Trigger};
+use model::pace::Arrivals;
 use sys::cpu::CpuSet;
 
 use super::contenders::DEFAULT_CONTENDERS;
 use super::typed::Typed;
 use super::values;
-use crate::exit::{EXIT_CODES, Undecided};
-use crate::fail_if::Rule;
+use crate::exit::EXIT_CODES;
+use model::rule::Rule;
+use model::rule::Undecided;
 
 /// The flags of `lab run`.
 #[derive(Debug, Clone, clap::Args)]
@@ -100,7 +102,7 @@ pub struct CompareArgs {
     #[arg(
         long,
         env = "COMPARE_UNDECIDED",
-        value_enum,
+        value_parser = values::undecided(),
         default_value = "fail",
         value_name = "fail|pass"
     )]
@@ -168,7 +170,7 @@ pub struct Common {
     #[arg(long, env, value_delimiter = ';', value_name = "RULE")]
     pub(super) fail_if: Vec<Rule>,
     /// What it means when the bound of a rule lies within the interval: fail (exit code 4) or pass
-    #[arg(long, env, value_enum, default_value = "fail", value_name = "fail|pass")]
+    #[arg(long, env, value_parser = values::undecided(), default_value = "fail", value_name = "fail|pass")]
     pub(super) undecided: Undecided,
     /// CPUs of the servers, such as 0-3,6 [default: the first half of the physical cores, or what --client-cpus leaves]
     #[arg(long, env, value_name = "LIST")]
@@ -180,11 +182,11 @@ pub struct Common {
     #[arg(long, env, conflicts_with_all = ["server_cpus", "client_cpus"])]
     pub(super) no_pin: bool,
     /// Passed to epoll (and bare): how listening sockets are shared
-    #[arg(long, env, value_parser = ["shared", "exclusive", "reuseport"])]
-    pub(super) accept: Option<String>,
+    #[arg(long, env, value_parser = values::accept())]
+    pub(super) accept: Option<Accept>,
     /// Passed to epoll (and bare): edge- or level-triggered
-    #[arg(long, env, value_parser = ["edge", "level"])]
-    pub(super) trigger: Option<String>,
+    #[arg(long, env, value_parser = values::trigger())]
+    pub(super) trigger: Option<Trigger>,
     /// Passed to epoll (and bare): events for each wait
     #[arg(long, env, value_parser = values::events, value_name = "N")]
     pub(super) events: Option<usize>,

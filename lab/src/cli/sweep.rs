@@ -1,11 +1,11 @@
 //! Which flag of `lab sweep` is the list, and what stands in it.
 
-use super::{Load, SweepArgs, UsageError, of_flag, values};
-use crate::contender;
+use super::{Asking, SweepArgs, UsageError, of_flag, values};
 use crate::sweep::Parameter;
+use model::rate::{Rate, RateError};
 
 /// The parameter that is varied, its values, ascending, and the single values of all others.
-pub fn read(args: &SweepArgs) -> Result<(Parameter, Vec<f64>, Load), UsageError> {
+pub fn read(args: &SweepArgs) -> Result<(Parameter, Vec<f64>, Asking), UsageError> {
     if args.scenario.contains(',') {
         return Err(of_flag(
             "--scenario",
@@ -43,9 +43,9 @@ pub fn read(args: &SweepArgs) -> Result<(Parameter, Vec<f64>, Load), UsageError>
         }
     };
     let values = listed(parameter, list)?;
-    let mut load = Load {
+    let mut load = Asking {
         scenarios: vec![args.scenario.clone()],
-        ..Load::default()
+        ..Asking::default()
     };
     for (single, text) in texts.into_iter().filter(|(single, _)| *single != parameter) {
         let Some(text) = text else { continue };
@@ -126,15 +126,13 @@ fn value(parameter: Parameter, text: &str) -> Result<f64, UsageError> {
         Parameter::Linger => {
             let linger = humantime::parse_duration(text)
                 .map_err(|_| refuse(format!("`{text}` is no duration: write it like 50us")))?;
-            let micros = contender::linger_micros(linger).map_err(refuse)?;
+            let micros = model::contender::linger_micros(linger).map_err(refuse)?;
             Ok(micros as f64)
         }
-        Parameter::Rate => match text.parse::<f64>() {
-            Ok(rate) if rate > 0.0 && rate <= 1e9 => Ok(rate),
-            _ => Err(refuse(format!(
-                "`{text}` should be more than 0 and at most 1e9 (messages per second)"
-            ))),
-        },
+        Parameter::Rate => text
+            .parse()
+            .map(Rate::per_second)
+            .map_err(|why: RateError| refuse(format!("`{text}` {why}"))),
         Parameter::Connections => whole(values::connections(text)),
         Parameter::Workers => whole(values::workers(text).map(|workers| workers as u64)),
         Parameter::MessageBytes => whole(values::message_bytes(text)),

@@ -1,7 +1,8 @@
 //! Flags become a configuration, or a message that names flag, value and remedy.
 
 use super::*;
-use crate::config::CpuPlan;
+use model::config::CpuPlan;
+use model::scenario::Offer;
 
 const ENGINES: &[&str] = &["epoll", "tokio", "threads"];
 
@@ -54,8 +55,8 @@ fn halves_of_the_cpus() {
     ] {
         let cpus = config_on(allowed, &flags).unwrap().cpus;
         assert_eq!(
-            (cpus.server(), cpus.client()),
-            (Some(server), Some(client)),
+            [cpus.server(), cpus.client()].map(|set| set.unwrap().to_string()),
+            [server, client],
             "{allowed} {flags:?}"
         );
     }
@@ -71,8 +72,8 @@ fn halves_of_the_cpus() {
     ] {
         let cpus = config_on_cores(allowed, siblings, &[]).unwrap().cpus;
         assert_eq!(
-            (cpus.server(), cpus.client()),
-            (Some(server), Some(client)),
+            [cpus.server(), cpus.client()].map(|set| set.unwrap().to_string()),
+            [server, client],
             "{allowed}"
         );
     }
@@ -192,8 +193,8 @@ fn a_sweep_over_connections_is_a_scenario_each() {
     assert!(config.scenarios.iter().all(|s| s.cycles == QUICK_CYCLES
         && matches!(
             s.pace,
-            scenario::Pace::Open {
-                rate: scenario::Rate::PerSecond(3000.0),
+            Load::Open {
+                rate: Offer::PerSecond(_),
                 ..
             }
         )));

@@ -2,13 +2,44 @@
 
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use model::epoll::{Accept, Trigger};
+use model::rule::Undecided;
+
 use server::engine::{EVENTS_MAX, WORKERS_MAX};
 use telemetry::profile::request::HERTZ;
 
-use crate::scenario::{CONNECTIONS_MAX, MESSAGE_BYTES_MAX, ROUNDS_MAX};
+use model::protocol::{CONNECTIONS_MAX, MESSAGE_BYTES_MAX};
+use model::scenario::ROUNDS_MAX;
 
 /// The longest profile that the servers take.
 const PROFILE_SECONDS_MAX: u64 = 300;
+
+/// One of the ways to share listening sockets.
+pub fn accept() -> impl TypedValueParser<Value = Accept> {
+    choice(Accept::ALL, Accept::name)
+}
+
+/// One of the ways to report readiness.
+pub fn trigger() -> impl TypedValueParser<Value = Trigger> {
+    choice(Trigger::ALL, Trigger::name)
+}
+
+/// What an undecided rule means.
+pub fn undecided() -> impl TypedValueParser<Value = Undecided> {
+    choice(Undecided::ALL, Undecided::name)
+}
+
+/// One of `all`, by name. The parser refuses every other text and lists the names.
+fn choice<T, const N: usize>(all: [T; N], name: fn(T) -> &'static str) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(all.map(name)).try_map(move |text| {
+        let found = all.into_iter().find(|value| name(*value) == text);
+        found.ok_or("should be one of the names")
+    })
+}
 
 pub fn connections(text: &str) -> Result<u64, String> {
     between(text, 1, CONNECTIONS_MAX)

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::config::Config;
-use crate::machine::Machine;
+use model::config::Config;
+use model::machine::Machine;
 
 /// Fields of a configuration that say where results and metrics go or what happens with a result, not what is measured.
 const NOT_MEASURED: [&str; 5] = ["output", "metrics", "client_metrics", "fail_if", "repeat"];
@@ -151,7 +151,7 @@ mod tests {
         config.scenarios[1].connections = 2_000;
         config.contenders.swap(0, 1);
         config.contenders.remove(2);
-        config.epoll.trigger = Some("level".to_owned());
+        config.epoll.trigger = Some(model::epoll::Trigger::Level);
         let changes = of_config(&result.config, &config);
         let found: Vec<_> = changes
             .iter()

@@ -6,34 +6,36 @@
 //! stopped.
 
 use super::{Compared, Scenario};
-use crate::comparison;
-use crate::fail_if::{self, Decision, Outcome, Rule};
-use crate::stats::Estimate;
+use model::comparison;
+use model::decision::{self, Decision, Found, Outcome};
+use model::rule::Rule;
+use model::statistics::Estimate;
 
 /// What a rule says of each scenario, and once that nothing is known when there is no scenario to decide it in.
 pub fn decide(rule: &Rule, compared: &Compared<'_>) -> Vec<Decision> {
-    let unknown = |line: String| Decision {
+    let unknown = |why: String| Decision {
+        rule: rule.clone(),
+        scenario: None,
         outcome: Outcome::NothingKnown,
-        line,
+        found: Found::Nothing(why),
     };
     let meant = |name: &str| rule.scenario.as_ref().is_none_or(|wanted| wanted == name);
     let scenarios = compared.scenarios.iter().filter(|scenario| meant(scenario.name));
     let mut decisions: Vec<_> = scenarios
-        .map(|scenario| match ratio(rule, compared, scenario) {
-            Err(why) => Decision::new(rule, Outcome::NothingKnown, scenario.name, &why),
-            Ok(estimate) if comparison::is_once(&rule.metric) => {
-                fail_if::of_value(rule, estimate.median, scenario.name)
-            }
-            Ok(estimate) => fail_if::of_estimate(rule, estimate, scenario.name),
+        .map(|scenario| {
+            let found = match ratio(rule, compared, scenario) {
+                Err(why) => Found::Nothing(why),
+                Ok(estimate) if rule.figure.is_once() => Found::Value(estimate.median),
+                Ok(estimate) => Found::Estimate(estimate),
+            };
+            Decision::new(rule, scenario.name, found)
         })
         .collect();
     for alone in compared.alone.iter().filter(|_| rule.scenario.is_none()) {
-        decisions.push(unknown(format!("`{rule}` cannot be decided: {alone}")));
+        decisions.push(unknown(alone.clone()));
     }
     if decisions.is_empty() {
-        decisions.push(unknown(format!(
-            "`{rule}` cannot be decided: no such scenario was measured both times"
-        )));
+        decisions.push(unknown("no such scenario was measured both times".to_owned()));
     }
     decisions
 }
@@ -54,9 +56,9 @@ fn ratio(rule: &Rule, compared: &Compared<'_>, scenario: &Scenario<'_>) -> Resul
     }
     let scenario = scenario.name;
     let runs = |contender: &str| {
-        let before = fail_if::believable(compared.before, scenario, contender);
-        let after = fail_if::believable(compared.after, scenario, contender);
-        let exact = |run| fail_if::exact(run, &rule.metric).map(|()| run);
+        let before = decision::believable(compared.before, scenario, contender);
+        let after = decision::believable(compared.after, scenario, contender);
+        let exact = |run| decision::exact(run, rule.figure).map(|()| run);
         Ok::<_, String>((
             before.and_then(exact).map_err(|why| format!("before, {why}"))?,
             after.and_then(exact).map_err(|why| format!("after, {why}"))?,
@@ -64,11 +66,11 @@ fn ratio(rule: &Rule, compared: &Compared<'_>, scenario: &Scenario<'_>) -> Resul
     };
     let (before, after) = runs(&rule.contender)?;
     let estimate = match &rule.baseline {
-        None => comparison::unpaired(after, before, &rule.metric),
+        None => comparison::unpaired(after, before, rule.figure),
         Some(baseline) => {
             let (base_before, base_after) = runs(baseline)?;
-            super::relative((before, after), (base_before, base_after), &rule.metric)
+            super::relative((before, after), (base_before, base_after), rule.figure)
         }
     };
-    estimate.ok_or_else(|| format!("{} is not known both times", rule.metric))
+    estimate.ok_or_else(|| format!("{} is not known both times", rule.figure))
 }

@@ -1,10 +1,11 @@
 //! Comparing results: what is shown, what is refused, and the text word for word.
 
 use super::*;
-use crate::fail_if::Outcome;
-use crate::fail_if::Rule;
 use crate::report::fixture;
-use crate::verdict::Verdict;
+use model::decision::Outcome;
+use model::figure::Figure;
+use model::rule::Rule;
+use model::verdict::Verdict;
 
 /// The fixture with a spread between cycles, so that intervals have a width.
 fn result() -> LabResult {
@@ -30,13 +31,13 @@ fn with_cpu(mut result: LabResult, contender: &str, factor: f64) -> LabResult {
     result
 }
 
-fn figure<'a>(compared: &'a Compared<'_>, contender: &str, name: &str) -> &'a Figure {
+fn figure<'a>(compared: &'a Compared<'_>, contender: &str, name: Figure) -> &'a BeforeAfter {
     let contenders = &compared.scenarios[0].contenders;
     let contender = contenders.iter().find(|one| one.name == contender).unwrap();
     contender
         .figures
         .iter()
-        .find(|figure| figure.name == name)
+        .find(|figure| figure.figure == name)
         .unwrap()
 }
 
@@ -49,7 +50,9 @@ fn failures(rule: &str, before: &LabResult, after: &LabResult) -> Vec<String> {
     let failed = decisions
         .into_iter()
         .filter(|decision| decision.outcome != Outcome::DoesNotHold);
-    failed.map(|decision| decision.line).collect()
+    failed
+        .map(|decision| crate::report::decisions::line(&decision))
+        .collect()
 }
 
 #[test]
@@ -81,13 +84,13 @@ fn a_result_against_itself_shows_nothing() {
 fn a_change_of_one_contender_shows_both_ways() {
     let (before, after) = (result(), with_cpu(result(), "tokio", 1.2));
     let compared = compare(&before, &after);
-    let cpu = figure(&compared, "tokio", comparison::CPU);
+    let cpu = figure(&compared, "tokio", Figure::Cpu);
     assert_eq!(
         (shows(cpu.direct), shows(cpu.relative)),
         (Finding::More, Finding::More)
     );
     assert!((cpu.direct.unwrap().median - 1.2).abs() < 1e-9);
-    let untouched = figure(&compared, "epoll", comparison::CPU);
+    let untouched = figure(&compared, "epoll", Figure::Cpu);
     assert_eq!(shows(untouched.direct), Finding::NotShown);
     assert_eq!(untouched.relative, None, "the baseline relative to itself");
 }
@@ -99,7 +102,7 @@ fn a_slower_machine_cancels_in_the_ratio_of_ratios() {
         .fold(result(), |result, name| with_cpu(result, name, 1.3));
     let before = result();
     let compared = compare(&before, &slower);
-    let cpu = figure(&compared, "tokio", comparison::CPU);
+    let cpu = figure(&compared, "tokio", Figure::Cpu);
     assert_eq!(
         (shows(cpu.direct), shows(cpu.relative)),
         (Finding::More, Finding::NotShown)
@@ -288,9 +291,9 @@ fn a_capacity_that_is_only_a_lower_bound_has_no_ratio() {
         results[side].runs[1].capacity_is_at_least = true;
         let [before, after] = &results;
         let compared = compare(before, after);
-        let capacity = figure(&compared, "tokio", comparison::CAPACITY);
+        let capacity = figure(&compared, "tokio", Figure::Capacity);
         assert_eq!((capacity.direct, capacity.relative), (None, None));
-        assert!(figure(&compared, "epoll", comparison::CAPACITY).direct.is_some());
+        assert!(figure(&compared, "epoll", Figure::Capacity).direct.is_some());
         assert!(terminal(&compared).contains("≥32,000"));
         for rule in [
             "few: tokio capacity_per_second < 0.5",
@@ -319,7 +322,7 @@ fn chance_decides_no_rule() {
         cycle.server_cpu_seconds = Some(micros * cycle.replies as f64 / 1e6);
     }
     let compared = compare(&before, &after);
-    let cpu = figure(&compared, "epoll", comparison::CPU).direct.unwrap();
+    let cpu = figure(&compared, "epoll", Figure::Cpu).direct.unwrap();
     assert!(
         cpu.median > 1.02 && Finding::of(cpu) == Finding::NotShown,
         "{cpu:?}"

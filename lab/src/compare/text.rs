@@ -1,13 +1,14 @@
 //! Pure: two results side by side, in words and tables, for a terminal and as markdown.
 
+use model::figure::Figure;
 use std::fmt::Write;
 
 use super::changes::Change;
-use super::{Compared, Contender, Figure, Finding, Scenario};
-use crate::comparison;
+use super::{BeforeAfter, Compared, Contender, Finding, Scenario};
+use crate::report::figures;
 use crate::report::figures::{count, decimal, mebibytes, missing, or_missing, significant};
 use crate::report::{markdown, terminal};
-use crate::stats::{self, Estimate};
+use model::statistics::Estimate;
 
 /// Columns that hold names.
 const NAMES: usize = 2;
@@ -99,7 +100,7 @@ fn opening(compared: &Compared<'_>) -> Vec<String> {
     }
     let stopped = compared.stopped().into_iter();
     opening.extend(stopped.map(|what| format!("WARNING: {what}.")));
-    let described = |result: &crate::result::LabResult| {
+    let described = |result: &model::result::LabResult| {
         format!(
             "{} ({}, lab {})",
             result.run_id, result.started_at, result.version
@@ -148,7 +149,7 @@ fn answer(compared: &Compared<'_>, contender: &Contender<'_>) -> String {
     let cpu = contender
         .figures
         .iter()
-        .find(|figure| figure.name == comparison::CPU);
+        .find(|figure| figure.figure == Figure::Cpu);
     let Some((figure, direct)) = cpu.and_then(|figure| Some((figure, figure.direct?))) else {
         return format!("{who}: not known both times");
     };
@@ -165,7 +166,7 @@ fn answer(compared: &Compared<'_>, contender: &Contender<'_>) -> String {
         Finding::More => format!("{who}{to} took more the second time"),
         Finding::NoInterval => format!(
             "{who}{to} {}, so chance is not excluded",
-            stats::too_few(contender.rounds)
+            figures::too_few(contender.rounds)
         ),
     };
     let doubt = match compared.baseline {
@@ -204,7 +205,7 @@ fn rows(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for contender in &scenario.contenders {
         for figure in &contender.figures {
-            let (title, shown) = appearance(figure.name);
+            let (title, shown) = appearance(figure.figure);
             let side = |value: Option<f64>, at_least: bool| {
                 or_missing(value, |value| {
                     format!("{}{}", if at_least { "≥" } else { "" }, shown(value))
@@ -231,7 +232,7 @@ fn rows(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<Vec<String>> {
     rows
 }
 
-fn finding(compared: &Compared<'_>, contender: &Contender<'_>, figure: &Figure) -> String {
+fn finding(compared: &Compared<'_>, contender: &Contender<'_>, figure: &BeforeAfter) -> String {
     if contender.obstacle.is_some() {
         return "not compared".to_owned();
     }
@@ -253,15 +254,15 @@ fn finding(compared: &Compared<'_>, contender: &Contender<'_>, figure: &Figure) 
 }
 
 /// A figure's title, and how its values are shown.
-fn appearance(name: &str) -> (&'static str, fn(f64) -> String) {
+fn appearance(figure: Figure) -> (&'static str, fn(f64) -> String) {
     let millis = |micros: f64| significant(micros / 1e3);
-    match name {
-        comparison::CPU => ("CPU µs/msg", |micros| decimal(micros, 2)),
-        comparison::CAPACITY => ("capacity/s", count),
-        comparison::RESIDENT => ("memory MiB", mebibytes),
-        comparison::RESPONSE_P50 => ("p50 ms", millis),
-        comparison::RESPONSE_P99 => ("p99 ms", millis),
-        comparison::RESPONSE_P999 => ("p99.9 ms", millis),
+    match figure {
+        Figure::Cpu => ("CPU µs/msg", |micros| decimal(micros, 2)),
+        Figure::Capacity => ("capacity/s", count),
+        Figure::Resident => ("memory MiB", mebibytes),
+        Figure::ResponseP50 => ("p50 ms", millis),
+        Figure::ResponseP99 => ("p99 ms", millis),
+        Figure::ResponseP999 => ("p99.9 ms", millis),
         _ => ("wake-ups/msg", |switches| decimal(switches, 2)),
     }
 }
@@ -285,7 +286,7 @@ fn remarks(compared: &Compared<'_>, scenario: &Scenario<'_>) -> Vec<String> {
                 .figures
                 .iter()
                 .filter(|figure| figure.gone_relatively())
-                .map(|figure| appearance(figure.name).0)
+                .map(|figure| appearance(figure.figure).0)
                 .collect();
             if !gone.is_empty() {
                 remarks.push(format!(

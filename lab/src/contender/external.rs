@@ -5,6 +5,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use server::engine::Threads;
+
 /// A server of this repository that is built apart from the lab.
 #[derive(Debug)]
 pub struct External {
@@ -14,8 +16,8 @@ pub struct External {
     pub summary: &'static str,
     /// Flags of its own, before those that all take.
     pub flags: &'static [&'static str],
-    /// Whether it works with as many threads as it is told.
-    pub heeds_workers: bool,
+    /// How many threads serve.
+    pub threads: Threads,
     /// Its program, from the root of the repository.
     program: &'static str,
     toolchain: Toolchain,
@@ -34,13 +36,13 @@ const fn go_net(
     name: &'static str,
     summary: &'static str,
     flags: &'static [&'static str],
-    heeds_workers: bool,
+    threads: Threads,
 ) -> External {
     External {
         name,
         summary,
         flags,
-        heeds_workers,
+        threads,
         program: "contenders/go-net/go-net",
         toolchain: Toolchain::Go,
     }
@@ -52,7 +54,7 @@ macro_rules! rust_runtime {
             name: $name,
             summary: $summary,
             flags: &[],
-            heeds_workers: true,
+            threads: Threads::AsTold,
             program: concat!("contenders/rust-runtimes/target/release/", $name),
             toolchain: Toolchain::Cargo,
         }
@@ -65,13 +67,13 @@ pub const EXTERNALS: &[External] = &[
         "go-net",
         "a goroutine per connection on Go's net, as the original experiment had it",
         &["--tuned=false"],
-        false,
+        Threads::ItsOwn,
     ),
     go_net(
         "go-net-tuned",
         "the same with a buffer per connection and as many threads as the others have workers",
         &["--tuned=true"],
-        true,
+        Threads::AsTold,
     ),
     rust_runtime!("mio", "an event loop made with mio"),
     rust_runtime!("monoio-epoll", "monoio with its legacy driver, which is epoll"),

@@ -3,7 +3,7 @@
 use telemetry::profile::difference::{self, Function};
 
 use super::flames::{self, NoPicture, side};
-use crate::result::ProfileRecord;
+use model::profile::ProfileRecord;
 
 /// The functions that cost more or less for each message than in the baseline, beyond chance; the greatest change
 /// first.

@@ -6,7 +6,8 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::flames::{Direction, Place, differential, flame_graph};
-use crate::result::{LabResult, ProfileRecord};
+use model::profile::ProfileRecord;
+use model::result::LabResult;
 
 /// The folder within a result's folder.
 pub const FOLDER: &str = "profiles";

@@ -8,7 +8,7 @@ pub use telemetry::profile::difference::Direction;
 pub use telemetry::profile::flamegraph::Place;
 
 use super::Language;
-use crate::result::ProfileRecord;
+use model::profile::ProfileRecord;
 
 /// What a frame's width is.
 const UNIT: &str = "ns a message";

@@ -7,7 +7,7 @@ use telemetry::profile::difference;
 use telemetry::profile::folded;
 use telemetry::profile::pprof::Profile;
 
-use crate::result::{ProfileRecord, TopFunction};
+use model::profile::{ProfileRecord, TopFunction};
 
 /// Functions that a record lists.
 const TOP: usize = 20;

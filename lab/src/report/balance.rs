@@ -1,7 +1,8 @@
 //! Pure: how a server's load was spread over its epolls, each beside its fair share.
 
 use super::figures::decimal;
-use crate::result::{LabResult, Run};
+use model::result::LabResult;
+use model::run::Run;
 
 /// The columns of the table of busiest and idlest.
 pub const COLUMNS: [&str; 6] = [
@@ -37,7 +38,7 @@ pub struct Part<'a> {
 pub fn parts(run: &Run) -> Vec<Part<'_>> {
     let epolls = &run.server.epolls;
     let sum =
-        |figure: fn(&crate::result::EpollFigures) -> u64| epolls.iter().map(figure).map(|n| n as f64).sum();
+        |figure: fn(&model::run::EpollFigures) -> u64| epolls.iter().map(figure).map(|n| n as f64).sum();
     let (events, connections): (f64, f64) =
         (sum(|epoll| epoll.readable_events), sum(|epoll| epoll.connections));
     if epolls.len() < 2 || events <= 0.0 {
@@ -84,7 +85,7 @@ pub fn rows(result: &LabResult, scenario: &str) -> Vec<[String; COLUMNS.len()]> 
 mod tests {
     use super::*;
     use crate::report::{fixture, markdown};
-    use crate::result::EpollFigures;
+    use model::run::EpollFigures;
 
     fn with(epolls: &[(u64, u64)]) -> Run {
         let mut run = fixture::run("few", "epoll", 10.0, 2);

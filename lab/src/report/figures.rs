@@ -5,6 +5,11 @@ pub fn missing() -> String {
     "–".to_owned()
 }
 
+/// Why so many rounds have no interval, in words.
+pub fn too_few(rounds: usize) -> String {
+    format!("too few rounds ({rounds}) for an interval; run 2 or more (--rounds)")
+}
+
 /// The figure as text, or the sign for none.
 pub fn or_missing<T>(value: Option<T>, text: impl Fn(T) -> String) -> String {
     value.map_or_else(missing, text)

@@ -31,9 +31,9 @@ mod tests;
 use askama::Template;
 
 use super::{COLUMNS, capitalised, method, rows as table_rows, sentences, sweep as varied};
-use crate::result::LabResult;
-use crate::scenario::Scenario;
 use chart::{Chart, Table};
+use model::result::LabResult;
+use model::scenario::Scenario;
 use profiles::Profiles;
 
 /// The page.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{COLUMNS, balance, capitalised, method, profiles, rows, sentences, sweep};
-use crate::result::LabResult;
+use model::result::LabResult;
 
 /// The whole text.
 pub fn render(result: &LabResult) -> String {

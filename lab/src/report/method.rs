@@ -1,11 +1,13 @@
 //! How it was measured and on what: what every format says of it.
 
 use super::figures::{mebibytes, or_missing};
-use crate::config::Config;
-use crate::machine::Machine;
-use crate::result::{CONNECTIONS_THAT_WEIGH, LabResult};
-use crate::scenario::{Pace, Scenario};
-use crate::stats;
+use model::config::Config;
+use model::machine::Machine;
+use model::result::LabResult;
+use model::scenario::{Load, Scenario};
+use model::statistics;
+use model::threshold::CONNECTIONS_THAT_WEIGH;
+use sys::cpu::CpuSet;
 
 /// The columns of the clients' table.
 pub const CLIENT_COLUMNS: [&str; 6] = [
@@ -19,14 +21,14 @@ pub const CLIENT_COLUMNS: [&str; 6] = [
 
 /// What each contender's client used: whether it was the bottleneck.
 pub fn client_rows(result: &LabResult, scenario: &str) -> Vec<[String; CLIENT_COLUMNS.len()]> {
-    let row = |run: &crate::result::Run| {
+    let row = |run: &model::run::Run| {
         let cost = run.client.cpu_micros_per_message;
         let user = run.server.cpu_user_share;
         let waited: Vec<f64> = run
             .cycles()
             .filter_map(|cycle| cycle.client_waited_share)
             .collect();
-        let waited = stats::median(&waited);
+        let waited = statistics::median(&waited);
         [
             run.contender.clone(),
             format!("{:.0}", run.client.busy_share * 100.0),
@@ -45,7 +47,7 @@ pub fn method(config: &Config) -> String {
         (Some(server), Some(client)) => format!("servers on CPUs {server}, clients on CPUs {client}"),
         _ => "nobody pinned to CPUs".to_owned(),
     };
-    let open = |scenario: &Scenario| matches!(scenario.pace, Pace::Open { .. });
+    let open = |scenario: &Scenario| matches!(scenario.pace, Load::Open { .. });
     let offered = match (
         config.scenarios.iter().any(open),
         config.scenarios.iter().all(open),
@@ -93,7 +95,11 @@ pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
         ("CPU", text(&machine.cpu_model)),
         (
             "CPUs (those that the lab may use)",
-            format!("{} ({})", machine.cpus, text(&machine.cpus_allowed)),
+            format!(
+                "{} ({})",
+                machine.cpus,
+                text(&machine.cpus_allowed.as_ref().map(CpuSet::to_string))
+            ),
         ),
         (
             "CPUs that share a physical core",
@@ -137,11 +143,11 @@ pub fn machine(machine: &Machine) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn or_none(siblings: Option<&[String]>) -> String {
+fn or_none(siblings: Option<&[CpuSet]>) -> String {
     match siblings {
         None => "not known".to_owned(),
         Some([]) => "none".to_owned(),
-        Some(sets) => sets.join("; "),
+        Some(sets) => sets.iter().map(CpuSet::to_string).collect::<Vec<_>>().join("; "),
     }
 }
 
@@ -153,7 +159,7 @@ mod tests {
     #[test]
     fn a_rate_is_offered_in_open_loops_alone() {
         let mut config = fixture::result().config;
-        let closed = Pace::Closed { think_time_micros: 0 };
+        let closed = Load::Closed { think_time_micros: 0 };
         let same = "all at the same offered rate";
         assert!(method(&config).contains(same) && !method(&config).contains("as fast as its replies"));
         config.scenarios[0].pace = closed;

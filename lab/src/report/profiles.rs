@@ -6,7 +6,8 @@ use telemetry::profile::difference::Function;
 use super::figures::{self, count, decimal};
 use crate::profile::flames::{self, Direction};
 use crate::profile::{change, files};
-use crate::result::{LabResult, ProfileRecord};
+use model::profile::ProfileRecord;
+use model::result::LabResult;
 
 /// Functions that are named of each contender, and in each difference.
 const NAMED: usize = 5;

@@ -1,17 +1,20 @@
 //! The answer in a sentence, and everything that a reader must know before believing a table.
 
+use model::figure::Figure;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::figures::{count, decimal, kibibytes};
-use crate::comparison;
-use crate::config::CpuPlan;
-use crate::result::{Comparison, LabResult, Run};
-use crate::scenario::Scenario;
-use crate::spoilt::Cause;
-use crate::stats;
-use crate::stats::rounds::expected_misses;
-use crate::verdict::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
+use super::reasons;
+use model::comparison::Comparison;
+use model::config::CpuPlan;
+use model::result::LabResult;
+use model::run::Run;
+use model::scenario::Scenario;
+use model::spoilt::Cause;
+use model::statistics::rounds::expected_misses;
+use model::threshold::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
+use sys::cpu::CpuSet;
 
 /// Rates that differ by no more are the same to a reader.
 const SERVED_SHARE_MAX: f64 = 0.01;
@@ -85,7 +88,7 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
     )];
     let others: Vec<_> = believable
         .iter()
-        .filter_map(|(run, _)| result.comparison(scenario, &run.contender, comparison::CPU))
+        .filter_map(|(run, _)| result.comparison(scenario, &run.contender, Figure::Cpu))
         .collect();
     parts.extend(told_apart(&others, kept));
     parts.extend(not_told_apart(&others));
@@ -124,7 +127,7 @@ fn told_apart(others: &[&Comparison], same_rate: bool) -> Option<String> {
         let _ = write!(
             text,
             ": {}, so how far chance goes is not known",
-            stats::too_few(unsure.rounds.len())
+            super::figures::too_few(unsure.rounds.len())
         );
     }
     Some(text)
@@ -269,7 +272,7 @@ fn spoilt(result: &LabResult, scenario: &Scenario) -> Option<String> {
     let spoilt: usize = causes.values().sum();
     let causes: Vec<_> = causes
         .iter()
-        .map(|(cause, count)| format!("{cause} ({count})"))
+        .map(|(cause, count)| format!("{} ({count})", reasons::cause(*cause)))
         .collect();
     (spoilt > 0).then(|| {
         format!(
@@ -345,9 +348,9 @@ pub fn general(result: &LabResult) -> Vec<String> {
 }
 
 /// What servers and clients share although each has CPUs of its own.
-fn shared_cores(result: &LabResult, server: &str, client: &str) -> Option<String> {
-    let (servers, clients) = (server.parse().ok()?, client.parse().ok()?);
-    let shared = result.machine.shared_cores(&servers, &clients);
+fn shared_cores(result: &LabResult, server: &CpuSet, client: &CpuSet) -> Option<String> {
+    let shared = result.machine.shared_cores(server, client).into_iter();
+    let shared: Vec<_> = shared.map(CpuSet::to_string).collect();
     (!shared.is_empty()).then(|| {
         format!(
             "Servers (CPUs {server}) and clients (CPUs {client}) share physical cores (CPUs {} are one each): what the client does \

@@ -1,10 +1,12 @@
 //! Pure: a sweep as tables, one a metric: the values are its rows, the contenders its columns.
 
 use super::figures::{count, decimal, mebibytes, missing, or_missing, significant};
-use crate::comparison;
-use crate::config::{Sweep, SweepPoint};
-use crate::result::{LabResult, Run};
-use crate::stats::Estimate;
+use model::comparison;
+use model::config::{Sweep, SweepPoint};
+use model::figure::Figure;
+use model::result::LabResult;
+use model::run::Run;
+use model::statistics::Estimate;
 
 /// A table of one metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,7 +95,7 @@ pub fn tables(result: &LabResult) -> Vec<Table> {
                     return "baseline".to_owned();
                 }
                 let base = find(result, baseline, point).filter(|base| base.is_ok() && run.is_ok());
-                let ratio = base.and_then(|base| comparison::ratio(run, base, comparison::CPU));
+                let ratio = base.and_then(|base| comparison::ratio(run, base, Figure::Cpu));
                 or_missing(ratio, |ratio| interval(ratio.estimate))
             })
         }));
@@ -105,24 +107,18 @@ pub fn tables(result: &LabResult) -> Vec<Table> {
         }));
     }
     for (title, figure, show) in [
-        ("response time p50, ms", comparison::RESPONSE_P50, millis),
-        ("response time p99, ms", comparison::RESPONSE_P99, millis),
-        ("resident memory, MiB", comparison::RESIDENT, mebibytes as Show),
-        ("wake-ups per message", comparison::WAKE_UPS, |switches| {
+        ("response time p50, ms", Figure::ResponseP50, millis),
+        ("response time p99, ms", Figure::ResponseP99, millis),
+        ("resident memory, MiB", Figure::Resident, mebibytes as Show),
+        ("wake-ups per message", Figure::WakeUps, |switches| {
             decimal(switches, 2)
         }),
-        ("capacity, messages/s", comparison::CAPACITY, count),
+        ("capacity, messages/s", Figure::Capacity, count),
     ] {
         tables.push(table(sweep, title.to_owned(), |family, point| {
             cell(result, family, point, |run| {
-                let bound = if comparison::is_at_least(run, figure) {
-                    "≥"
-                } else {
-                    ""
-                };
-                or_missing(comparison::value(run, figure), |value| {
-                    format!("{bound}{}", show(value))
-                })
+                let bound = if figure.is_at_least(run) { "≥" } else { "" };
+                or_missing(figure.of(run), |value| format!("{bound}{}", show(value)))
             })
         }));
     }
@@ -157,9 +153,9 @@ fn growth(
         return None;
     }
     if first.scenario == point.scenario {
-        Some(comparison::ratio(run, base, comparison::CPU)?.estimate)
+        Some(comparison::ratio(run, base, Figure::Cpu)?.estimate)
     } else {
-        comparison::unpaired(run, base, comparison::CPU)
+        comparison::unpaired(run, base, Figure::Cpu)
     }
 }
 

@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, LineStyle
 
 use super::{COLUMNS, profiles, rows, sentences, sweep};
 use crate::profile::files;
-use crate::result::LabResult;
+use model::result::LabResult;
 
 /// Fits a terminal of usual width.
 const WIDTH: u16 = 120;

@@ -31,9 +31,9 @@ fn a_run_that_was_stopped_says_so() {
 fn without_a_believable_run_there_is_no_answer() {
     let mut result = fixture::result();
     for run in &mut result.runs {
-        run.verdicts = vec![crate::verdict::Verdict::ClientBound];
+        run.verdicts = vec![model::verdict::Verdict::ClientBound];
     }
-    result.comparisons = comparison::compare(&result);
+    model::fixture::compare(&mut result);
     assert!(result.comparisons.is_empty());
     assert!(terminal::render(&result).contains("No run can be believed"));
 }
@@ -44,7 +44,7 @@ fn servers_and_clients_on_one_core_are_remarked() {
     for (siblings, remarked) in [
         (None, false),
         (Some(vec![]), false),
-        (Some(vec!["0-1".to_owned()]), true),
+        (Some(vec!["0-1".parse().unwrap()]), true),
     ] {
         result.machine.thread_siblings = siblings;
         for text in [
@@ -123,13 +123,13 @@ fn sweep_of_connections() -> LabResult {
                 .push(fixture::run(&scenario, "threads", cost * 2.0, 8));
         }
     }
-    result.runs[4].verdicts = vec![crate::verdict::Verdict::RateMissed];
-    result.skipped.push(crate::result::Skipped {
+    result.runs[4].verdicts = vec![model::verdict::Verdict::RateMissed];
+    result.skipped.push(model::result::Skipped {
         scenario: "few connections=10000".to_owned(),
         contender: "threads".to_owned(),
         why: "this machine allows 100 threads".to_owned(),
     });
-    result.comparisons = comparison::compare(&result);
+    model::fixture::compare(&mut result);
     result
 }
 

@@ -1,16 +1,19 @@
 //! The rate that all contenders of a scenario are offered: a share of the slowest one's closed-loop capacity.
 
+use model::threshold;
 use std::time::Duration;
 
-use client::summary::Pace;
+use model::pace::Pace;
 
 use super::Session;
 use super::child::Interrupted;
 use super::lane::Lane;
 use crate::metrics::Phase;
-use crate::scenario::{self, Rate, Scenario};
-use crate::verdict::{self, CycleEvidence, Evidence, Verdict};
-use crate::{schedule, stats};
+use model::judge::{CycleEvidence, Evidence, judge};
+use model::rate::Rate;
+use model::scenario::{Load, Offer, Scenario};
+use model::verdict::Verdict;
+use model::{plan, statistics};
 
 /// Closed-loop slices of each contender: the first may be cold, the median of three is not.
 pub const ROUNDS: u32 = 3;
@@ -45,7 +48,7 @@ pub fn capacities(
     let flat_out = Pace::Closed { think_time_micros: 0 };
     let mut measured: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); lanes.len()];
     let everyone = lanes.len();
-    for turn in (0..ROUNDS).flat_map(|round| schedule::cycle(round, everyone, session.config.seed)) {
+    for turn in (0..ROUNDS).flat_map(|round| plan::cycle(round, everyone, session.config.seed)) {
         let lane = &mut lanes[turn.contender];
         if !lane.lives() {
             continue;
@@ -60,8 +63,8 @@ pub fn capacities(
         session.done(round(scenario));
     }
     for (lane, (rates, busy)) in lanes.iter_mut().zip(&measured) {
-        let client_bound = stats::median(busy).is_some_and(|busy| busy > verdict::BUSY_SHARE_MAX);
-        lane.record.capacity = stats::median(rates).map(|rate| (rate, client_bound));
+        let client_bound = statistics::median(busy).is_some_and(|busy| busy > threshold::BUSY_SHARE_MAX);
+        lane.record.capacity = statistics::median(rates).map(|rate| (rate, client_bound));
     }
     Ok(())
 }
@@ -69,19 +72,19 @@ pub fn capacities(
 /// The pace that all lanes are offered; `None` when nobody replies, so that there is no rate to choose.
 pub fn pace(scenario: &Scenario, lanes: &[Lane]) -> Option<Pace> {
     match scenario.pace {
-        scenario::Pace::Closed { think_time_micros } => Some(Pace::Closed { think_time_micros }),
-        scenario::Pace::Open { rate, arrivals } => Some(Pace::Open {
+        Load::Closed { think_time_micros } => Some(Pace::Closed { think_time_micros }),
+        Load::Open { rate, arrivals } => Some(Pace::Open {
             arrivals,
             rate_per_second: match rate {
-                Rate::PerSecond(rate) => rate,
-                Rate::AutoShare(share) => {
+                Offer::PerSecond(rate) => rate,
+                Offer::AutoShare(share) => {
                     let capacities = lanes
                         .iter()
                         .filter(|lane| lane.lives())
                         .filter_map(|lane| lane.record.capacity)
                         .map(|(capacity, _)| capacity)
                         .filter(|capacity| *capacity > 0.0);
-                    rounded_down(share * capacities.min_by(f64::total_cmp)?)
+                    Rate::new(rounded_down(share * capacities.min_by(f64::total_cmp)?)).ok()?
                 }
             },
         }),
@@ -98,13 +101,13 @@ pub fn warm_up(
 ) -> Result<Pace, Interrupted> {
     let automatic = matches!(
         scenario.pace,
-        scenario::Pace::Open {
-            rate: Rate::AutoShare(_),
+        Load::Open {
+            rate: Offer::AutoShare(_),
             ..
         }
     );
     let duration = scenario.slice().min(WARM_UP_MAX);
-    let mut lowered: Option<(f64, f64, String)> = None;
+    let mut lowered: Option<(Rate, Rate, String)> = None;
     for lowerings in 0.. {
         let mut overtaxed = None;
         for lane in lanes.iter_mut().filter(|lane| lane.lives()) {
@@ -122,8 +125,11 @@ pub fn warm_up(
         if !automatic || lowerings == LOWERINGS_MAX {
             break;
         }
-        let first = lowered.map_or(*rate_per_second, |(first, ..)| first);
-        *rate_per_second = rounded_down(*rate_per_second * LOWERING);
+        let first = lowered.as_ref().map_or(*rate_per_second, |(first, ..)| *first);
+        let Ok(less) = Rate::new(rounded_down(rate_per_second.per_second() * LOWERING)) else {
+            break;
+        };
+        *rate_per_second = less;
         lowered = Some((first, *rate_per_second, contender));
     }
     if let Some((from, to, contender)) = lowered {
@@ -151,7 +157,7 @@ pub fn rehearse(
     Ok(())
 }
 
-fn overtaxes(slice: &client::summary::Slice) -> bool {
+fn overtaxes(slice: &model::protocol::Slice) -> bool {
     let evidence = Evidence {
         open_loop: true,
         cycles: vec![CycleEvidence {
@@ -166,9 +172,9 @@ fn overtaxes(slice: &client::summary::Slice) -> bool {
         }],
         ..Evidence::default()
     };
-    verdict::judge(&evidence)
+    judge(&evidence)
         .iter()
-        .any(|finding| matches!(finding.verdict, Verdict::RateMissed | Verdict::ClientBound))
+        .any(|doubt| matches!(doubt.verdict(), Verdict::RateMissed | Verdict::ClientBound))
 }
 
 /// Two significant digits: nobody remembers more, and nothing depends on them.

@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use client::summary::{Command, Event, Pace, Slice, Totals};
+use model::pace::Pace;
+use model::protocol::{Command, Event, Slice, Totals};
 
 use super::child::{Child, Interrupted, NoLine, Waiter};
-use crate::config::Config;
-use crate::scenario::Scenario;
+use model::config::Config;
+use model::scenario::Scenario;
 
 /// How long connecting may take, beside what many connections add.
 const RAMP_PATIENCE: Duration = Duration::from_secs(30);
@@ -68,7 +69,7 @@ impl Client {
             .args(["--seed", &config.seed.to_string()])
             .args(["--metrics", &metrics(config, index)]);
         if let Some(cpus) = config.cpus.client() {
-            command.args(["--cpus", cpus]);
+            command.args(["--cpus", &cpus.to_string()]);
         }
         let child = Child::start(command, STOP_GRACE).map_err(NoAnswer::Gone)?;
         let mut client = Client {

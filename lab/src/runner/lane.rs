@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use client::summary::{Pace, Slice};
+use model::pace::Pace;
+use model::protocol::Slice;
 
 use super::Session;
 use super::child::Interrupted;
@@ -11,14 +12,15 @@ use super::client::{Client, NoAnswer};
 use super::profile;
 use super::record::Record;
 use super::server::{Refusal, Server};
-use crate::contender::{Contender, Origin};
 use crate::measure::MachineCpu;
 use crate::metrics::Phase;
 use crate::preflight;
-use crate::result::{Bytes, Round, Skipped};
-use crate::scenario::Scenario;
-use crate::schedule::Turn;
-use crate::verdict::Death;
+use model::contender::{Contender, Origin};
+use model::judge::Death;
+use model::plan::Turn;
+use model::result::Skipped;
+use model::run::{Bytes, Round};
+use model::scenario::Scenario;
 
 /// How long counters of server and client may take to agree after the last connection is closed.
 const AGREE_PATIENCE: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use client::summary::Pace;
+use model::pace::Pace;
 use telemetry::names;
 use telemetry::profile::pprof::Profile;
 
@@ -15,8 +15,8 @@ use crate::measure;
 use crate::metrics::Phase;
 use crate::profile::record::{self, Taken};
 use crate::profile::{fetch, files};
-use crate::result::ProfileRecord;
-use crate::scenario::Scenario;
+use model::profile::ProfileRecord;
+use model::scenario::Scenario;
 
 /// The load is on for so long before the profile is asked for.
 const LEAD: Duration = Duration::from_millis(250);

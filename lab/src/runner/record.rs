@@ -1,17 +1,20 @@
 //! What is known of one run so far, and the [`Run`] that follows from it.
 
+use model::threshold;
 use std::collections::BTreeMap;
 
-use client::summary::{Quantiles, Slice, Spread};
+use model::protocol::{Quantiles, Slice, Spread};
 use telemetry::latency::Latency;
 
 use crate::measure::{MachineCpu, Reading, Totals};
-use crate::result::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Round, Run, ServerFigures};
-use crate::scenario::Scenario;
-use crate::schedule::Turn;
-use crate::spoilt::{self, Cause, Spoilt};
-use crate::stats;
-use crate::verdict::{self, CycleEvidence, Death, Disturbance, Evidence, Verdict};
+use crate::report::reasons;
+use model::judge::{CycleEvidence, Death, Disturbance, Doubt, Evidence, judge};
+use model::plan::Turn;
+use model::run::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Round, Run, ServerFigures};
+use model::scenario::Scenario;
+use model::spoilt::{self, Cause, Spoilt};
+use model::statistics;
+use model::verdict::Verdict;
 
 /// What is known of one run so far.
 #[derive(Debug, Default)]
@@ -135,7 +138,7 @@ impl Record {
 
     /// Whether so many are spoilt that the rest says little.
     fn disturbed(&self) -> bool {
-        self.spoilt() as f64 > spoilt::SPOILT_SHARE_MAX * self.all_cycles().count() as f64
+        self.spoilt() as f64 > threshold::SPOILT_SHARE_MAX * self.all_cycles().count() as f64
     }
 
     /// The slices that figures come from: those that the machine left alone. A disturbed run shows all, with its verdict.
@@ -287,13 +290,13 @@ impl Record {
             .cycles()
             .filter_map(Cycle::server_cpu_micros_per_message)
             .collect();
-        stats::median_relative_error(&costs)
+        statistics::median_relative_error(&costs)
     }
 
     /// The run as it stands.
     pub fn to_run(&self, scenario: &Scenario) -> Run {
-        let findings = verdict::judge(&self.evidence(scenario));
-        let mut verdicts: Vec<_> = findings.iter().map(|finding| finding.verdict).collect();
+        let doubts = judge(&self.evidence(scenario));
+        let mut verdicts: Vec<_> = doubts.iter().map(Doubt::verdict).collect();
         if verdicts.is_empty() {
             verdicts.push(Verdict::Ok);
         }
@@ -302,7 +305,7 @@ impl Record {
             scenario: scenario.name.clone(),
             contender: self.contender.clone(),
             verdicts,
-            reasons: findings.into_iter().map(|finding| finding.reason).collect(),
+            reasons: doubts.iter().map(reasons::reason).collect(),
             unchecked: self.unchecked.clone(),
             offered_per_second: self.offered_per_second,
             capacity_per_second: self.capacity.map(|(capacity, _)| capacity),
@@ -370,7 +373,7 @@ impl Record {
 
     fn median(&self, figure: impl Fn(&Cycle) -> Option<f64>) -> Option<f64> {
         let values: Vec<f64> = self.cycles().filter_map(figure).collect();
-        stats::median(&values)
+        statistics::median(&values)
     }
 
     fn server_figures(&self) -> ServerFigures {
@@ -402,7 +405,7 @@ impl Record {
             idle_cpu_percent: (self.idle.seconds > 0.0)
                 .then(|| self.idle.cpu_seconds / self.idle.seconds * 100.0),
             resident_bytes: memory(|memory| memory.resident_bytes),
-            resident_bytes_before_connections: stats::median(&before).map(|bytes| bytes as u64),
+            resident_bytes_before_connections: statistics::median(&before).map(|bytes| bytes as u64),
             virtual_bytes: memory(|memory| memory.virtual_bytes),
             threads: memory(|memory| memory.threads),
             context_switches_per_message: per_message(|totals| totals.voluntary_switches),
@@ -481,7 +484,7 @@ fn memory<'a>(
 ) -> Option<u64> {
     let readings = readings.into_iter().filter_map(|reading| reading.memory.as_ref());
     let values: Vec<f64> = readings.map(|memory| figure(memory) as f64).collect();
-    stats::median(&values).map(|value| value as u64)
+    statistics::median(&values).map(|value| value as u64)
 }
 
 fn percent(cpu_seconds: f64, cycle: &Cycle) -> Option<f64> {

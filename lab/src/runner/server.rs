@@ -8,10 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::child::{Child, Interrupted, NoLine, Waiter};
-use crate::config::Config;
-use crate::contender::{Contender, Origin, external};
+use crate::contender::external;
+use crate::contender::is_epoll;
 use crate::engines;
 use crate::measure::Source;
+use model::config::Config;
+use model::contender::{Contender, Origin};
+use sys::cpu::CpuSet;
 
 /// How long a server may take until it accepts connections.
 const START_PATIENCE: Duration = Duration::from_secs(10);
@@ -108,15 +111,21 @@ fn start_engine(
 
 /// What is said to our own server alone.
 fn engine_flags(engine: &str, contender: &Contender, config: &Config) -> Vec<String> {
-    let of_epoll = |value: Option<String>| value.filter(|_| contender.is_epoll());
+    let of_epoll = |value: Option<String>| value.filter(|_| is_epoll(contender));
     let flags = [
         ("--engine", Some(engine.to_owned())),
         (
             "--linger",
             contender.linger_micros.map(|micros| format!("{micros}us")),
         ),
-        ("--accept", of_epoll(config.epoll.accept.clone())),
-        ("--trigger", of_epoll(config.epoll.trigger.clone())),
+        (
+            "--accept",
+            of_epoll(config.epoll.accept.map(|accept| accept.to_string())),
+        ),
+        (
+            "--trigger",
+            of_epoll(config.epoll.trigger.map(|trigger| trigger.to_string())),
+        ),
         (
             "--events",
             of_epoll(config.epoll.events.map(|events| events.to_string())),
@@ -156,7 +165,7 @@ fn start_ready(
         .args(["--listen", "127.0.0.1:0", "--metrics", "127.0.0.1:0"])
         .args(["--workers", &workers.to_string()]);
     if let Some(cpus) = config.cpus.server() {
-        command.args(["--cpus", cpus]);
+        command.args(["--cpus", &cpus.to_string()]);
     }
     let mut child = Child::start(command, STOP_GRACE).map_err(Refusal::Cannot)?;
     let line = match child.line(waiter, START_PATIENCE) {
@@ -235,7 +244,8 @@ fn start_command(
         .map_err(|error| Refusal::Cannot(format!("the lab cannot find its own program: {error}")))?;
     let mut command = Command::new(exe);
     command.arg(crate::exec::NAME);
-    command.arg(config.cpus.server().unwrap_or(crate::exec::ANYWHERE));
+    let cpus = config.cpus.server().map(CpuSet::to_string);
+    command.arg(cpus.as_deref().unwrap_or(crate::exec::ANYWHERE));
     command.args(words.iter().map(|word| filled(word)));
     // Its own environment is the user's business, and it may need it. What the lab shares with our own server is not
     // meant for it: METRICS is where the lab's metrics are.
@@ -346,13 +356,13 @@ mod tests {
         let mut contender = config.contenders[0].clone();
         assert_eq!(engine_flags("epoll", &contender, &config), ["--engine", "epoll"]);
         contender.linger_micros = Some(50);
-        config.epoll.trigger = Some("level".to_owned());
+        config.epoll.trigger = Some(model::epoll::Trigger::Level);
         config.epoll.events = Some(7);
         assert_eq!(
             engine_flags("epoll", &contender, &config).join(" "),
             "--engine epoll --linger 50us --trigger level --events 7"
         );
-        config.epoll.accept = Some("shared".to_owned());
+        config.epoll.accept = Some(model::epoll::Accept::Shared);
         let flags = |engine: &str| engine_flags(engine, &Contender::engine(engine), &config).join(" ");
         assert_eq!(
             flags("bare"),

@@ -27,14 +27,14 @@ pub fn upgraded(mut result: Value) -> Value {
     if let Some(notes) = result["notes"].as_array_mut() {
         notes.push(json!(NOTE));
     }
-    result["schema"] = json!(crate::result::SCHEMA);
+    result["schema"] = json!(model::result::SCHEMA);
     result
 }
 
 #[cfg(test)]
 mod tests {
     use crate::report::fixture;
-    use crate::result::LabResult;
+    use model::result::LabResult;
 
     use super::*;
 

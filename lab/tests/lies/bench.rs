@@ -5,7 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lab::measure::Exposition;
-use lab::result::{LabResult, Run};
+use model::result::LabResult;
+use model::run::Run;
 
 use crate::server;
 

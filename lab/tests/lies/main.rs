@@ -9,9 +9,10 @@ mod bench;
 mod server;
 
 use bench::{Bench, expected_code, run_of, undisturbed, wait_until_gone};
-use lab::comparison::{self, CPU};
-use lab::verdict::Verdict;
 use libtest_mimic::{Arguments, Trial};
+use model::comparison;
+use model::figure::Figure;
+use model::verdict::Verdict;
 use sys::cpu::CpuSet;
 
 fn main() {
@@ -64,17 +65,20 @@ fn main() {
     libtest_mimic::run(&arguments, trials.into()).exit();
 }
 
-fn verdicts(result: &lab::result::LabResult, contender: &str) -> Vec<Verdict> {
+fn verdicts(result: &model::result::LabResult, contender: &str) -> Vec<Verdict> {
     run_of(result, contender).verdicts.clone()
 }
 
 /// The comparisons that are kept rest on all cycles that are kept.
-fn assert_compared(result: &lab::result::LabResult) {
-    let cycles = |comparisons: &[lab::result::Comparison]| -> Vec<(String, usize)> {
-        let cycles = comparisons.iter().map(|one| (one.metric.clone(), one.cycles));
+fn assert_compared(result: &model::result::LabResult) {
+    let cycles = |comparisons: &[model::comparison::Comparison]| -> Vec<(Figure, usize)> {
+        let cycles = comparisons.iter().map(|one| (one.metric, one.cycles));
         cycles.collect()
     };
-    let anew = comparison::of_scenario(result, &result.config.scenarios[0].name);
+    let anew = comparison::of_scenario(
+        result.runs_of(&result.config.scenarios[0].name),
+        &result.config.baseline,
+    );
     assert_eq!(cycles(&result.comparisons), cycles(&anew));
 }
 
@@ -181,7 +185,7 @@ fn the_same_twice_costs_the_same() {
         estimate,
         cycles,
         rounds,
-    } = comparison::ratio(&undisturbed(second), &undisturbed(first), CPU).unwrap();
+    } = comparison::ratio(&undisturbed(second), &undisturbed(first), Figure::Cpu).unwrap();
     let (low, high) = estimate.interval.unwrap();
     assert_eq!((cycles, rounds.len()), (20, 4));
     assert_compared(&result);
@@ -202,7 +206,7 @@ fn a_planted_slowdown_is_found() {
     ]);
     let (result, code) = bench.run(10, 2_000, &flags, &liars);
     let (honest, slow) = (run_of(&result, "honest"), run_of(&result, "slow"));
-    let estimate = comparison::ratio(&undisturbed(slow), &undisturbed(honest), CPU)
+    let estimate = comparison::ratio(&undisturbed(slow), &undisturbed(honest), Figure::Cpu)
         .unwrap()
         .estimate;
     let (low, _) = estimate.interval.unwrap();

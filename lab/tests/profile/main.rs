@@ -19,9 +19,10 @@ use std::time::{Duration, Instant};
 use bench::{Bench, run_of, wait_until_gone};
 use lab::measure::Exposition;
 use lab::profile::change;
-use lab::result::{LabResult, ProfileRecord};
-use lab::verdict::Verdict;
 use libtest_mimic::{Arguments, Trial};
+use model::profile::ProfileRecord;
+use model::result::LabResult;
+use model::verdict::Verdict;
 use telemetry::profile::category::Category;
 
 fn main() {

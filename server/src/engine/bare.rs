@@ -13,12 +13,17 @@ use std::sync::Arc;
 use sys::bare::{Owning, Then, wait_writable};
 use sys::socket::{accept, receive, send};
 
-use super::{Context, Engine, Listeners, Stop};
+use super::{Capabilities, Context, Engine, Listeners, Stop, Threads};
 
 /// The engine's row in the table.
 pub const ENGINE: Engine = Engine {
     name: "bare",
     summary: "for benchmarks alone: wait, read, write; no counters, no table, no limits",
+    capabilities: Capabilities {
+        lingers: false,
+        epoll_flags: true,
+        threads: Threads::AsTold,
+    },
     probe: || Ok(()),
     serve,
 };

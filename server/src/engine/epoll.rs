@@ -21,12 +21,17 @@ use sys::epoll::Epoll;
 
 use self::acceptor::Budget;
 use self::worker::Worker;
-use super::{Context, Engine, Listeners, Stop};
+use super::{Capabilities, Context, Engine, Listeners, Stop, Threads};
 
 /// The engine's row in the table.
 pub const ENGINE: Engine = Engine {
     name: "epoll",
     summary: "worker threads, each a loop around an epoll of its own",
+    capabilities: Capabilities {
+        lingers: true,
+        epoll_flags: true,
+        threads: Threads::AsTold,
+    },
     probe,
     serve,
 };

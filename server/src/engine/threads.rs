@@ -17,12 +17,20 @@ use sys::socket::{receive, send};
 use sys::wake::wait_readable;
 use telemetry::counters::{AcceptError, Block, ClosedReason, WorkerCounters};
 
-use super::{ACCEPT_PAUSE, AfterAccept, Context, Engine, Listeners, Stop, judge_accept, judge_close};
+use super::{
+    ACCEPT_PAUSE, AfterAccept, Capabilities, Context, Engine, Listeners, Stop, Threads, judge_accept,
+    judge_close,
+};
 
 /// The engine's row in the table.
 pub const ENGINE: Engine = Engine {
     name: "threads",
     summary: "a thread per connection, blocking reads and writes",
+    capabilities: Capabilities {
+        lingers: false,
+        epoll_flags: false,
+        threads: Threads::PerConnection,
+    },
     probe,
     serve,
 };

@@ -24,12 +24,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use super::{ACCEPT_PAUSE, AfterAccept, Context, Engine, Listeners, Stop, judge_accept, judge_close};
+use super::{
+    ACCEPT_PAUSE, AfterAccept, Capabilities, Context, Engine, Listeners, Stop, Threads, judge_accept,
+    judge_close,
+};
 
 /// The engine's row in the table.
 pub const ENGINE: Engine = Engine {
     name: "tokio",
     summary: "a task per connection on tokio's multi-threaded runtime",
+    capabilities: Capabilities {
+        lingers: false,
+        epoll_flags: false,
+        threads: Threads::AsTold,
+    },
     probe,
     serve,
 };

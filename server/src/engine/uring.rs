@@ -26,12 +26,17 @@ use std::io;
 use std::sync::Arc;
 
 use self::acceptor::Budget;
-use super::{Context, Engine, Listeners, Stop};
+use super::{Capabilities, Context, Engine, Listeners, Stop, Threads};
 
 /// The engine's row in the table.
 pub const ENGINE: Engine = Engine {
     name: "uring",
     summary: "worker threads, each a loop around an io_uring of its own",
+    capabilities: Capabilities {
+        lingers: true,
+        epoll_flags: false,
+        threads: Threads::AsTold,
+    },
     probe,
     serve,
 };

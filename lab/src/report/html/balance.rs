@@ -8,7 +8,7 @@ use super::svg::{Anchor, Svg, colour};
 use super::text;
 use crate::report::balance::{self, Part};
 use crate::report::figures::{count, decimal, or_missing};
-use crate::result::Run;
+use model::run::Run;
 
 /// How high an epoll's bar is with the gap below it, as long as there are few: room for its number.
 const STEP: f64 = 13.0;

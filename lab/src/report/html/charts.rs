@@ -8,11 +8,13 @@ use super::latency;
 use super::legend::Sign;
 use super::rows::Evidence;
 use super::svg::colour;
-use crate::comparison;
 use crate::report::figures::{count, decimal, kibibytes, mebibytes, missing, or_missing, significant};
-use crate::result::{LabResult, Run};
-use crate::scenario::Scenario;
-use crate::stats::{self, Estimate};
+use model::comparison;
+use model::figure::Figure;
+use model::result::LabResult;
+use model::run::Run;
+use model::scenario::Scenario;
+use model::statistics::{self, Estimate};
 
 /// A scenario's runs as its charts show them.
 pub struct Charts<'a> {
@@ -29,14 +31,10 @@ impl Charts<'_> {
     pub fn all(&self) -> Vec<Chart> {
         [
             self.cpu(),
-            self.ratio(comparison::CPU, "ratio-cpu", "CPU per message: ratio to"),
+            self.ratio(Figure::Cpu, "ratio-cpu", "CPU per message: ratio to"),
             self.capacity(),
             latency::chart(self),
-            self.ratio(
-                comparison::RESPONSE_P99,
-                "ratio-p99",
-                "Response time p99: ratio to",
-            ),
+            self.ratio(Figure::ResponseP99, "ratio-p99", "Response time p99: ratio to"),
             self.memory(),
             self.memory_per_connection(),
             balance::chart(self),
@@ -122,8 +120,7 @@ impl Charts<'_> {
         let bars = self.bars(|run| {
             let micros = run.server.cpu_micros_per_message?;
             let dots = cycles(run);
-            let interval =
-                comparison::over_rounds(run, comparison::CPU).and_then(|estimate| estimate.interval);
+            let interval = comparison::over_rounds(run, Figure::Cpu).and_then(|estimate| estimate.interval);
             Some(Bar {
                 note: format!("{} µs{}", decimal(micros, 2), bracketed(interval)),
                 parts: vec![self.part(run, micros, " pale")],
@@ -150,8 +147,8 @@ impl Charts<'_> {
         };
         let rows = self.runs().map(|run| {
             let dots = cycles(run);
-            let estimate = comparison::over_rounds(run, comparison::CPU);
-            let end = |q| or_missing(stats::quantile(&dots, q), |micros| decimal(micros, 2));
+            let estimate = comparison::over_rounds(run, Figure::Cpu);
+            let end = |q| or_missing(statistics::quantile(&dots, q), |micros| decimal(micros, 2));
             vec![
                 run.contender.clone(),
                 or_missing(run.server.cpu_micros_per_message, |micros| decimal(micros, 2)),
@@ -181,11 +178,11 @@ impl Charts<'_> {
         let most = self.runs().map(|run| run.rounds.len()).max().unwrap_or(0);
         format!(
             "Each dot is one round. There are {}, so how far chance goes is not known.",
-            stats::too_few(most)
+            crate::report::figures::too_few(most)
         )
     }
 
-    fn ratio(&self, metric: &str, name: &str, title: &str) -> Option<Chart> {
+    fn ratio(&self, figure: Figure, name: &str, title: &str) -> Option<Chart> {
         let baseline = &self.result.config.baseline;
         let title = format!("{title} {baseline}");
         let mut ratios: Vec<Ratio> = self
@@ -194,7 +191,7 @@ impl Charts<'_> {
             .map(|run| {
                 let found = self
                     .result
-                    .comparison(&self.scenario.name, &run.contender, metric);
+                    .comparison(&self.scenario.name, &run.contender, figure);
                 let interval = found.and_then(|found| found.low.zip(found.high));
                 Ratio {
                     name: run.contender.clone(),
@@ -453,7 +450,7 @@ pub fn doubt(run: &Run) -> String {
 /// CPU per message in each cycle.
 pub fn cycles(run: &Run) -> Vec<f64> {
     run.cycles()
-        .filter_map(crate::result::Cycle::server_cpu_micros_per_message)
+        .filter_map(model::run::Cycle::server_cpu_micros_per_message)
         .filter(|micros| micros.is_finite())
         .collect()
 }

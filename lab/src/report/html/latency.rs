@@ -7,7 +7,7 @@ use super::charts::{Charts, doubt};
 use super::lines::{self, ACROSS, Plot, Point, Series};
 use super::scale::{Scale, Tick};
 use crate::report::figures::significant;
-use crate::result::Run;
+use model::run::Run;
 
 /// Percentiles that the axis names.
 const NAMED: [(f64, &str); 8] = [

@@ -10,7 +10,8 @@ use super::legend::Sign;
 use crate::profile::change;
 use crate::profile::flames::{self, Picture};
 use crate::report::figures::{count, decimal, missing, or_missing};
-use crate::result::{LabResult, ProfileRecord};
+use model::profile::ProfileRecord;
+use model::result::LabResult;
 
 /// What the page shows of a scenario's profiles.
 #[derive(Debug, Clone)]

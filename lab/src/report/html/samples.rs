@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use telemetry::latency::Latency;
 
-use crate::comparison;
-use crate::config::{Sweep, SweepPoint};
-use crate::contender::Contender;
 use crate::report::fixture;
-use crate::result::{Cycle, EpollFigures, LabResult, ProfileRecord, Run, Skipped, TopFunction};
-use crate::scenario::Scenario;
+use model::config::{Sweep, SweepPoint};
+use model::contender::Contender;
+use model::profile::{ProfileRecord, TopFunction};
+use model::result::{LabResult, Skipped};
+use model::run::{Cycle, EpollFigures, Run};
+use model::scenario::Scenario;
 
 /// A name that would be markup if it were not escaped, and too long for any row.
 pub const HOSTILE: &str =
@@ -61,7 +62,7 @@ pub fn unbalanced() -> LabResult {
     for (run, figures) in result.runs.iter_mut().zip(figures) {
         run.server.epolls = figures;
     }
-    result.runs[3].verdicts = vec![crate::verdict::Verdict::RateMissed];
+    result.runs[3].verdicts = vec![model::verdict::Verdict::RateMissed];
     result
 }
 
@@ -106,7 +107,7 @@ pub fn crowd(contenders: usize, cycles: u32) -> LabResult {
             )
         })
         .collect();
-    result.comparisons = comparison::compare(&result);
+    model::fixture::compare(&mut result);
     result
 }
 
@@ -168,12 +169,12 @@ pub fn silent() -> LabResult {
         *run = Run {
             scenario: run.scenario.clone(),
             contender: run.contender.clone(),
-            verdicts: vec![crate::verdict::Verdict::NoReplies],
+            verdicts: vec![model::verdict::Verdict::NoReplies],
             reasons: vec!["not one right reply came back.".to_owned()],
             ..Run::default()
         };
     }
-    result.comparisons = comparison::compare(&result);
+    model::fixture::compare(&mut result);
     result
 }
 
@@ -207,7 +208,7 @@ pub fn sweep(points: usize) -> LabResult {
             let mut run = noisy(&like, &scenario, family, micros, 6, &mut random);
             run.server.resident_bytes = Some((4 << 20) + (micros * 1e3 * point.value) as u64 / 10);
             if place == 2 && family == "threads" {
-                run.verdicts = vec![crate::verdict::Verdict::RateMissed];
+                run.verdicts = vec![model::verdict::Verdict::RateMissed];
                 run.reasons = vec!["only 80.0 % of what was offered was replied to in time.".to_owned()];
             }
             result.runs.push(run);
@@ -220,7 +221,7 @@ pub fn sweep(points: usize) -> LabResult {
         families: ["epoll", "tokio", "threads"].map(str::to_owned).into(),
         points,
     });
-    result.comparisons = comparison::compare(&result);
+    model::fixture::compare(&mut result);
     result
 }
 
@@ -315,7 +316,7 @@ pub fn hostile() -> LabResult {
     {
         record.contender = name();
     }
-    result.comparisons = comparison::compare(&result);
+    model::fixture::compare(&mut result);
     result
 }
 

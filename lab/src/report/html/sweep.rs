@@ -3,15 +3,17 @@
 use super::chart::{Chart, Table};
 use super::lines::{self, ACROSS, Plot, Point, Series};
 use super::scale::{Scale, Tick};
-use crate::comparison;
-use crate::config::{Sweep, SweepPoint};
 use crate::report::figures::{count, decimal, mebibytes, missing, or_missing, significant};
 use crate::report::sweep::find;
-use crate::result::{LabResult, Run};
-use crate::stats::Estimate;
+use model::comparison;
+use model::config::{Sweep, SweepPoint};
+use model::figure::Figure;
+use model::result::LabResult;
+use model::run::Run;
+use model::statistics::Estimate;
 
 /// A figure that is shown over the parameter.
-struct Figure {
+struct Curve {
     id: &'static str,
     title: &'static str,
     unit: &'static str,
@@ -24,16 +26,16 @@ struct Figure {
 /// The figure of which a lower bound alone may be known.
 const CAPACITY: &str = "capacity";
 
-const FIGURES: [Figure; 6] = [
-    Figure {
+const FIGURES: [Curve; 6] = [
+    Curve {
         id: "cpu",
         title: "Server CPU per message, µs",
         unit: "µs",
         of: |run| run.server.cpu_micros_per_message,
-        interval: |run| comparison::over_rounds(run, comparison::CPU),
+        interval: |run| comparison::over_rounds(run, Figure::Cpu),
         text: |micros| decimal(micros, 2),
     },
-    Figure {
+    Curve {
         id: "p50",
         title: "Response time p50, ms",
         unit: "ms",
@@ -41,7 +43,7 @@ const FIGURES: [Figure; 6] = [
         interval: |_| None,
         text: significant,
     },
-    Figure {
+    Curve {
         id: "p99",
         title: "Response time p99, ms",
         unit: "ms",
@@ -49,7 +51,7 @@ const FIGURES: [Figure; 6] = [
         interval: |_| None,
         text: significant,
     },
-    Figure {
+    Curve {
         id: "memory",
         title: "Resident memory under load, MiB",
         unit: "MiB",
@@ -61,7 +63,7 @@ const FIGURES: [Figure; 6] = [
         interval: |_| None,
         text: |mib| mebibytes(mib * f64::from(1 << 20)),
     },
-    Figure {
+    Curve {
         id: "wakeups",
         title: "Server wake-ups per message",
         unit: "context switches per message",
@@ -69,7 +71,7 @@ const FIGURES: [Figure; 6] = [
         interval: |_| None,
         text: |switches| decimal(switches, 2),
     },
-    Figure {
+    Curve {
         id: CAPACITY,
         title: "Capacity, messages per second",
         unit: "messages/s",
@@ -90,7 +92,7 @@ pub fn charts(result: &LabResult, sweep: &Sweep) -> Vec<Chart> {
         .collect()
 }
 
-fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
+fn chart(result: &LabResult, sweep: &Sweep, figure: &Curve) -> Option<Chart> {
     let series: Vec<Series> = sweep
         .families
         .iter()
@@ -172,7 +174,7 @@ fn chart(result: &LabResult, sweep: &Sweep, figure: &Figure) -> Option<Chart> {
     })
 }
 
-fn mark(run: &Run, point: &SweepPoint, figure: &Figure) -> Option<Point> {
+fn mark(run: &Run, point: &SweepPoint, figure: &Curve) -> Option<Point> {
     let y = (figure.of)(run).filter(|value| value.is_finite())?;
     Some(Point {
         x: point.value,

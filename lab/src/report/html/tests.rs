@@ -9,7 +9,7 @@ use super::samples::{self, HOSTILE};
 use super::svg::WIDTH;
 use super::text;
 use super::*;
-use crate::verdict::Verdict;
+use model::verdict::Verdict;
 
 /// The page's pictures, parsed.
 fn pictures(page: &str) -> Vec<&str> {
@@ -107,7 +107,7 @@ proptest! {
                 run.verdicts = vec![Verdict::RateMissed, Verdict::Unstable];
             }
         }
-        result.comparisons = crate::comparison::compare(&result);
+        model::fixture::compare(&mut result);
         for picture in pictures(&render(&result)) {
             check("whatever", Document::parse(picture).unwrap().root_element());
         }

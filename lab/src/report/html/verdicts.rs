@@ -2,8 +2,8 @@
 
 use super::chart::Table;
 use crate::report::capitalised;
-use crate::result::LabResult;
-use crate::verdict::Verdict;
+use model::result::LabResult;
+use model::verdict::Verdict;
 
 /// What a verdict means, and what to do about it.
 fn words(verdict: Verdict) -> (&'static str, &'static str) {
@@ -49,7 +49,7 @@ fn words(verdict: Verdict) -> (&'static str, &'static str) {
             "The load generator was the bottleneck: perhaps the client was measured.",
             "Give it more CPUs (--client-cpus), or offer less (--rate).",
         ),
-        Verdict::Unlittle => (
+        Verdict::OutOfLaw => (
             "Throughput and times contradict each other (Little's law; checked in closed loops).",
             "Look for lost replies and a client that stalls.",
         ),

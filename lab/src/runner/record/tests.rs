@@ -37,7 +37,7 @@ fn reading(cpu_seconds: f64) -> Reading {
 
 #[test]
 fn figures_are_medians_over_cycles_and_histograms_sums() {
-    let scenario = Scenario::find("few").unwrap();
+    let scenario = crate::scenarios::find("few").unwrap();
     let mut record = Record {
         open_loop: true,
         ..Record::default()
@@ -136,7 +136,7 @@ fn a_round_has_cycles_memory_and_bytes_of_its_own() {
         record.end_round(Some(bytes(sent)), None);
     }
     assert_eq!(record.bytes(), Some(bytes(30)));
-    let run = record.to_run(&Scenario::find("few").unwrap());
+    let run = record.to_run(&crate::scenarios::find("few").unwrap());
     let seen: Vec<_> = run
         .rounds
         .iter()
@@ -156,7 +156,7 @@ fn a_round_has_cycles_memory_and_bytes_of_its_own() {
 
 #[test]
 fn a_contender_without_figures_is_shown_without_them() {
-    let scenario = Scenario::find("few").unwrap();
+    let scenario = crate::scenarios::find("few").unwrap();
     let mut record = Record::default();
     let turn = Turn {
         cycle: 0,
@@ -171,7 +171,7 @@ fn a_contender_without_figures_is_shown_without_them() {
 
 #[test]
 fn a_spoilt_cycle_counts_for_no_figure_unless_too_many_are() {
-    let scenario = Scenario::find("few").unwrap();
+    let scenario = crate::scenarios::find("few").unwrap();
     let mut record = Record {
         open_loop: true,
         client_apart: true,

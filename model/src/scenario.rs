@@ -1,16 +1,12 @@
 //! Scenarios: TOML in, a validated [`Scenario`] out. Unknown keys are errors.
 
-use std::path::Path;
 use std::time::Duration;
 
-use client::summary::Arrivals;
 use serde::{Deserialize, Serialize};
 
-/// The scenarios that the lab brings along, by name.
-pub const BUILT_IN: &[(&str, &str)] = &[
-    ("few", include_str!("../scenarios/few.toml")),
-    ("many", include_str!("../scenarios/many.toml")),
-];
+use crate::pace::Arrivals;
+use crate::protocol::{CONNECTIONS_MAX, MESSAGE_BYTES_MAX};
+use crate::rate::Rate;
 
 /// The share of the slowest contender's capacity that is offered to all when nothing else is said: enough to keep
 /// a server busy, far enough from saturation that queues stay short and the same work is done by all.
@@ -25,11 +21,6 @@ const DEFAULT_ROUNDS: u32 = 6;
 const DEFAULT_CYCLES: u32 = 5;
 /// More rounds than anyone waits for.
 pub const ROUNDS_MAX: u32 = 10_000;
-/// More connections than one machine's addresses could hold.
-pub const CONNECTIONS_MAX: u64 = 10_000_000;
-/// The largest message that a client may be asked for.
-pub const MESSAGE_BYTES_MAX: u64 = 16 << 20;
-
 /// What is asked of every contender, validated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Scenario {
@@ -42,7 +33,7 @@ pub struct Scenario {
     /// Bytes of a message.
     pub message_bytes: u64,
     /// When requests are due.
-    pub pace: Pace,
+    pub pace: Load,
     /// How long a slice is, in microseconds.
     pub slice_micros: u64,
     /// Starts of each contender.
@@ -60,7 +51,7 @@ fn one() -> u32 {
 /// When requests are due, before calibration has filled in the rate.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Pace {
+pub enum Load {
     /// On every connection a think time after the previous reply.
     Closed {
         /// The think time in microseconds.
@@ -69,20 +60,20 @@ pub enum Pace {
     /// At a fixed rate over all connections.
     Open {
         /// The rate.
-        rate: Rate,
+        rate: Offer,
         /// How the due times lie in time.
         arrivals: Arrivals,
     },
 }
 
-/// The rate of an open loop.
+/// What an open loop offers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Rate {
+pub enum Offer {
     /// This share (0 to 1) of the slowest contender's closed-loop capacity.
     AutoShare(f64),
     /// So many messages per second.
-    PerSecond(f64),
+    PerSecond(Rate),
 }
 
 /// What the command line changes in every scenario.
@@ -93,7 +84,7 @@ pub struct Overrides {
     /// Bytes of a message.
     pub message_bytes: Option<u64>,
     /// The rate of open loops; the outer `Some(None)` is `auto` with the scenario's own share.
-    pub rate: Option<Option<f64>>,
+    pub rate: Option<Option<Rate>>,
     /// Arrivals of open loops.
     pub arrivals: Option<Arrivals>,
     /// Think time of closed loops.
@@ -172,30 +163,6 @@ enum PaceName {
 }
 
 impl Scenario {
-    /// Finds a built-in scenario by name, or reads the file at that path.
-    ///
-    /// # Errors
-    /// When there is no such scenario, or its file is not one.
-    pub fn find(name: &str) -> Result<Scenario, ScenarioError> {
-        if let Some((_, text)) = BUILT_IN.iter().find(|(known, _)| *known == name) {
-            return Scenario::parse(text, name, name);
-        }
-        let path = Path::new(name);
-        if !name.ends_with(".toml") && !path.is_file() {
-            let known: Vec<_> = BUILT_IN.iter().map(|(name, _)| format!("`{name}`")).collect();
-            return Err(ScenarioError::Unknown {
-                name: name.to_owned(),
-                known: known.join(", "),
-            });
-        }
-        let text = std::fs::read_to_string(path).map_err(|error| ScenarioError::Unreadable {
-            path: name.to_owned(),
-            why: error.to_string(),
-        })?;
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-        Scenario::parse(&text, name, &stem.unwrap_or_default())
-    }
-
     /// Reads TOML. `origin` names it in errors; `default_name` is its name unless it says another.
     ///
     /// # Errors
@@ -238,16 +205,16 @@ impl Scenario {
             self.slice_micros = slice.as_micros() as u64;
         }
         match &mut self.pace {
-            Pace::Closed { think_time_micros } => {
+            Load::Closed { think_time_micros } => {
                 if let Some(think_time) = overrides.think_time {
                     *think_time_micros = think_time.as_micros() as u64;
                 }
             }
-            Pace::Open { rate, arrivals } => {
+            Load::Open { rate, arrivals } => {
                 *arrivals = overrides.arrivals.unwrap_or(*arrivals);
                 *rate = match (overrides.rate, *rate) {
-                    (Some(Some(per_second)), _) => Rate::PerSecond(per_second),
-                    (Some(None), Rate::PerSecond(_)) => Rate::AutoShare(DEFAULT_SHARE),
+                    (Some(Some(per_second)), _) => Offer::PerSecond(per_second),
+                    (Some(None), Offer::PerSecond(_)) => Offer::AutoShare(DEFAULT_SHARE),
                     (_, unchanged) => unchanged,
                 };
             }
@@ -292,13 +259,9 @@ impl Scenario {
             let slice = humantime::format_duration(self.slice());
             return invalid("slice", &slice, "should be between 10ms and 1h".to_owned());
         }
-        if let Pace::Open { rate, .. } = self.pace {
+        if let Load::Open { rate, .. } = self.pace {
             match rate {
-                Rate::PerSecond(rate) if !(rate > 0.0 && rate <= 1e9) => {
-                    let should = "should be more than 0 (messages per second), or \"auto\"";
-                    return invalid("rate", &rate, should.to_owned());
-                }
-                Rate::AutoShare(share) if !(share > 0.0 && share <= 1.0) => {
+                Offer::AutoShare(share) if !(share > 0.0 && share <= 1.0) => {
                     let should = "should be more than 0 and at most 1 (of the slowest contender's capacity)";
                     return invalid("share", &share, should.to_owned());
                 }
@@ -309,10 +272,10 @@ impl Scenario {
     }
 }
 
-impl std::fmt::Display for Pace {
+impl std::fmt::Display for Load {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Pace::Closed { think_time_micros } => {
+            Load::Closed { think_time_micros } => {
                 let think_time = Duration::from_micros(*think_time_micros);
                 write!(
                     f,
@@ -320,13 +283,13 @@ impl std::fmt::Display for Pace {
                     humantime::format_duration(think_time)
                 )
             }
-            Pace::Open { rate, arrivals } => match rate {
-                Rate::AutoShare(share) => write!(
+            Load::Open { rate, arrivals } => match rate {
+                Offer::AutoShare(share) => write!(
                     f,
                     "open loop at {:.0} % of the slowest contender's capacity, {arrivals} arrivals",
                     share * 100.0
                 ),
-                Rate::PerSecond(rate) => {
+                Offer::PerSecond(rate) => {
                     write!(f, "open loop at {rate} messages/s, {arrivals} arrivals")
                 }
             },
@@ -334,7 +297,7 @@ impl std::fmt::Display for Pace {
     }
 }
 
-fn pace(file: &File) -> Result<Pace, String> {
+fn pace(file: &File) -> Result<Load, String> {
     let belongs = |key: &str, pace: &str| format!("`{key}` belongs to pace = \"{pace}\": remove one of them");
     match file.pace {
         PaceName::Closed => {
@@ -351,7 +314,7 @@ fn pace(file: &File) -> Result<Pace, String> {
                 Some(text) => duration("think_time", text)?,
                 None => Duration::ZERO,
             };
-            Ok(Pace::Closed {
+            Ok(Load::Closed {
                 think_time_micros: think_time.as_micros() as u64,
             })
         }
@@ -359,12 +322,12 @@ fn pace(file: &File) -> Result<Pace, String> {
             if file.think_time.is_some() {
                 return Err(belongs("think_time", "closed"));
             }
-            let auto = Rate::AutoShare(file.share.unwrap_or(DEFAULT_SHARE));
+            let auto = Offer::AutoShare(file.share.unwrap_or(DEFAULT_SHARE));
             let rate = match &file.rate {
                 None => auto,
                 Some(toml::Value::String(text)) if text == "auto" => auto,
-                Some(toml::Value::Integer(rate)) => Rate::PerSecond(*rate as f64),
-                Some(toml::Value::Float(rate)) => Rate::PerSecond(*rate),
+                Some(toml::Value::Integer(rate)) => per_second(*rate as f64)?,
+                Some(toml::Value::Float(rate)) => per_second(*rate)?,
                 Some(toml::Value::String(text)) => {
                     return Err(format!("rate = {text:?} should be \"auto\" or a number"));
                 }
@@ -375,15 +338,21 @@ fn pace(file: &File) -> Result<Pace, String> {
                     ));
                 }
             };
-            if matches!(rate, Rate::PerSecond(_)) && file.share.is_some() {
+            if matches!(rate, Offer::PerSecond(_)) && file.share.is_some() {
                 return Err("`share` belongs to rate = \"auto\": remove one of them".to_owned());
             }
-            Ok(Pace::Open {
+            Ok(Load::Open {
                 rate,
                 arrivals: file.arrivals.unwrap_or(Arrivals::Smooth),
             })
         }
     }
+}
+
+fn per_second(rate: f64) -> Result<Offer, String> {
+    Rate::new(rate)
+        .map(Offer::PerSecond)
+        .map_err(|why| format!("rate = {rate} {why}, or \"auto\""))
 }
 
 fn duration(key: &str, text: &str) -> Result<Duration, String> {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use sys::cpu::CpuSet;
 
 use crate::contender::Contender;
-use crate::exit::Undecided;
-use crate::fail_if::Rule;
+use crate::epoll::EpollOptions;
+use crate::rule::{Rule, Undecided};
 use crate::scenario::Scenario;
 
 /// What the lab is to do. Stored whole with every result.
@@ -122,9 +122,9 @@ pub enum CpuPlan {
     /// Servers and clients on sets of their own.
     Disjoint {
         /// The servers'.
-        server: String,
+        server: CpuSet,
         /// The clients'.
-        client: String,
+        client: CpuSet,
     },
     /// There is one CPU, and they share it.
     Shared,
@@ -135,13 +135,11 @@ pub enum CpuPlan {
 impl CpuPlan {
     /// The CPUs of both sides, when they are pinned.
     pub fn all(&self) -> Option<CpuSet> {
-        let both = [self.server()?, self.client()?].map(|text| text.parse::<CpuSet>().ok());
-        let [server, client] = both;
-        Some(server?.iter().chain(client?.iter()).collect())
+        Some(self.server()?.iter().chain(self.client()?.iter()).collect())
     }
 
     /// The servers' CPUs, when they are pinned.
-    pub fn server(&self) -> Option<&str> {
+    pub fn server(&self) -> Option<&CpuSet> {
         match self {
             CpuPlan::Disjoint { server, .. } => Some(server),
             CpuPlan::Shared | CpuPlan::Unpinned => None,
@@ -149,21 +147,10 @@ impl CpuPlan {
     }
 
     /// The clients' CPUs, when they are pinned.
-    pub fn client(&self) -> Option<&str> {
+    pub fn client(&self) -> Option<&CpuSet> {
         match self {
             CpuPlan::Disjoint { client, .. } => Some(client),
             CpuPlan::Shared | CpuPlan::Unpinned => None,
         }
     }
-}
-
-/// Options of the `epoll` engine, passed on to it and to its yardstick `bare` as they are, and to nobody else.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EpollOptions {
-    /// How listening sockets are shared.
-    pub accept: Option<String>,
-    /// Edge- or level-triggered.
-    pub trigger: Option<String>,
-    /// Events for each wait.
-    pub events: Option<usize>,
 }

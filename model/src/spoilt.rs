@@ -4,25 +4,14 @@
 //! depends on how good a contender is: what a contender does in most of its slices is its load, which is a verdict's matter.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::stats;
-use crate::verdict::SEND_LAG_MICROS_MAX;
-
-/// The client may be ready to run and without a CPU for this share of a slice. On a quiet machine with two CPUs the share
-/// was 0.02 at most, in 240 slices.
-const WAITED_SHARE_MAX: f64 = 0.1;
-/// The hypervisor may take this share of one CPU during a slice: two of the kernel's ticks in a slice of 250 ms.
-const STOLEN_SHARE_MAX: f64 = 0.1;
-/// Other programs may use this share of one CPU during a slice. Less is scrapes, dashboards and the kernel's own threads,
-/// which hit all contenders alike.
-const OTHERS_SHARE_MAX: f64 = 0.5;
-/// CPU that the hypervisor or other programs took is counted in ticks of 10 ms, so less than this says nothing.
-const COUNTED_SECONDS_MIN: f64 = 0.03;
-/// When more than this share of a scenario's cycles is spoilt, what is left says more of the machine than of contenders.
-pub const SPOILT_SHARE_MAX: f64 = 0.5;
+use crate::statistics;
+use crate::threshold::{
+    COUNTED_SECONDS_MIN, SEND_LAG_MICROS_MAX, SLICE_OTHERS_SHARE_MAX, SLICE_STOLEN_SHARE_MAX,
+    SLICE_WAITED_SHARE_MAX,
+};
 
 /// What disturbed a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,17 +25,6 @@ pub enum Cause {
     Stolen,
     /// Another program ran on the CPUs of server or client.
     Others,
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Cause::ClientLate => "the client sent late by itself",
-            Cause::ClientWaited => "the client waited for a CPU",
-            Cause::Stolen => "the hypervisor took CPU away",
-            Cause::Others => "other programs ran on the CPUs of server or client",
-        })
-    }
 }
 
 /// Why a cycle is spoilt.
@@ -83,9 +61,13 @@ pub struct Slice {
 type Criterion = (fn(&Slice) -> Option<f64>, f64, Cause);
 
 const CRITERIA: [Criterion; 4] = [
-    (|slice| slice.stolen_share, STOLEN_SHARE_MAX, Cause::Stolen),
-    (|slice| slice.others_share, OTHERS_SHARE_MAX, Cause::Others),
-    (|slice| slice.waited_share, WAITED_SHARE_MAX, Cause::ClientWaited),
+    (|slice| slice.stolen_share, SLICE_STOLEN_SHARE_MAX, Cause::Stolen),
+    (|slice| slice.others_share, SLICE_OTHERS_SHARE_MAX, Cause::Others),
+    (
+        |slice| slice.waited_share,
+        SLICE_WAITED_SHARE_MAX,
+        Cause::ClientWaited,
+    ),
     (
         |slice| slice.send_lag_micros_p99,
         SEND_LAG_MICROS_MAX,
@@ -107,7 +89,7 @@ pub fn cycles(slices: &[Slice]) -> BTreeMap<(u32, u32), Spoilt> {
         for slice in slices.iter().filter(beyond) {
             let own = slices.iter().filter(|other| other.contender == slice.contender);
             let own: Vec<f64> = own.filter_map(figure).collect();
-            if of_the_load && stats::median(&own).is_some_and(|typical| typical > limit) {
+            if of_the_load && statistics::median(&own).is_some_and(|typical| typical > limit) {
                 continue;
             }
             let why = || Spoilt {

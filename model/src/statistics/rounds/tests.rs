@@ -1,7 +1,7 @@
 //! Statistics over rounds: known values, and how often intervals hold the truth in simulations.
 
 use super::*;
-use crate::stats::estimate;
+use crate::statistics::estimate;
 use proptest::prelude::*;
 use std::f64::consts::PI;
 

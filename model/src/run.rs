@@ -1,104 +1,13 @@
-//! What `result.json` holds. The table, `report.md` and every other report are views of these types.
+//! What one contender did in one scenario: its rounds, their cycles, and the figures over all of them.
 
 use std::collections::BTreeMap;
 
-use client::summary::{Quantiles, Spread};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Config;
-use crate::machine::Machine;
+use crate::protocol::{Quantiles, Spread};
 use crate::spoilt::Spoilt;
+use crate::threshold::CONNECTIONS_THAT_WEIGH;
 use crate::verdict::Verdict;
-
-/// The version of this format.
-pub const SCHEMA: u32 = 2;
-
-/// Everything that the lab found out in one go.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LabResult {
-    /// The version of this format: [`SCHEMA`].
-    pub schema: u32,
-    /// Names this result: the UTC time of its start and a random part.
-    pub run_id: String,
-    /// When it was started: RFC 3339, UTC.
-    pub started_at: String,
-    /// The lab's version.
-    pub version: String,
-    /// Whether it came to its end; false while it goes on, and when it was stopped.
-    pub complete: bool,
-    /// Where it was measured.
-    pub machine: Machine,
-    /// The whole validated configuration.
-    pub config: Config,
-    /// What the lab decided on the way.
-    pub notes: Vec<String>,
-    /// Contenders that could not take part.
-    pub skipped: Vec<Skipped>,
-    /// One for each contender in each scenario, in the order in which they were run.
-    pub runs: Vec<Run>,
-    /// Contenders against the baseline; while a scenario's cycles go on, the last of them may not be in here yet.
-    pub comparisons: Vec<Comparison>,
-    /// Where the CPU time went: from slices of their own after the measured ones, with `--profile`.
-    #[serde(default)]
-    pub profiles: Vec<ProfileRecord>,
-}
-
-/// Where one contender's CPU time went in one scenario: its profile, normalised by messages, so that contenders can be
-/// compared.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct ProfileRecord {
-    /// The scenario's name.
-    pub scenario: String,
-    /// The contender's name.
-    pub contender: String,
-    /// Why there is no profile, when there is none; all else is empty then.
-    pub missing: Option<String>,
-    /// Replies while the profile was taken.
-    pub messages: u64,
-    /// Samples in the profile.
-    pub samples: u64,
-    /// CPU time by category (`read`, `write`, `wait`, …), in microseconds for each message.
-    pub category_micros_per_message: BTreeMap<String, f64>,
-    /// The functions with most CPU time of their own, most first.
-    pub top: Vec<TopFunction>,
-    /// All stacks in folded form, a line each: frames from the outermost, joined with `;`, a blank, nanoseconds. Small frames
-    /// are merged.
-    pub folded: String,
-    /// What each function itself takes, in nanoseconds, in all stacks before small frames were merged; empty in results of
-    /// labs that did not keep it. Those with least are left out when there are too many.
-    #[serde(default)]
-    pub functions: BTreeMap<String, u64>,
-    /// A function that was left out takes at most this.
-    #[serde(default)]
-    pub left_out_nanos: u64,
-    /// Standard error of what a message costs, over that: by how the cycles of the run differ. Null when there is one.
-    #[serde(default)]
-    pub cost_relative_error: Option<f64>,
-    /// The pprof file's name, in the result's folder.
-    pub pprof: String,
-}
-
-/// A function and the CPU time spent in it.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct TopFunction {
-    /// Its name.
-    pub function: String,
-    /// CPU time in itself, in microseconds for each message.
-    pub self_micros_per_message: f64,
-    /// CPU time in it and what it called, in microseconds for each message.
-    pub total_micros_per_message: f64,
-}
-
-/// A contender that could not take part.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Skipped {
-    /// In which scenario.
-    pub scenario: String,
-    /// Who.
-    pub contender: String,
-    /// Why, and what to change.
-    pub why: String,
-}
 
 /// One contender in one scenario. Its figures are medians over its cycles, its histograms their sum.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -210,9 +119,6 @@ pub struct EpollFigures {
     /// Connections that it watched after the last slice.
     pub connections: u64,
 }
-
-/// Over fewer connections, what a server's memory grew by is its allocator's noise and the load's own buffers, not theirs.
-pub const CONNECTIONS_THAT_WEIGH: u64 = 1_000;
 
 impl ServerFigures {
     /// How much resident memory one connection costs; `None` of fewer than [`CONNECTIONS_THAT_WEIGH`].
@@ -354,39 +260,6 @@ impl Cycle {
     }
 }
 
-/// A contender's figure over the baseline's. Ratios are formed within cycles. A round's ratio is the median of its
-/// cycles'; the figure is the geometric mean over rounds. The 95 % interval comes from how rounds differ.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// The scenario's name.
-    pub scenario: String,
-    /// The figure that is compared.
-    pub metric: String,
-    /// To whom.
-    pub baseline: String,
-    /// Who.
-    pub contender: String,
-    /// The ratio; above 1 the contender's figure is the larger.
-    pub ratio: f64,
-    /// Lower end of the interval; null of one round, and of a figure that is measured once a run.
-    pub low: Option<f64>,
-    /// Upper end of the interval; null of one round, and of a figure that is measured once a run.
-    pub high: Option<f64>,
-    /// Cycles that both took part in; 0 for a figure that is measured once a round or once a run.
-    pub cycles: usize,
-    /// The ratio of each round that both took part in, in their order; empty for a figure that is measured once a run.
-    #[serde(default)]
-    pub rounds: Vec<f64>,
-}
-
-impl Comparison {
-    /// How far the interval's farther end is from the ratio, as a share of it; `None` without an interval.
-    pub fn half_width(&self) -> Option<f64> {
-        let (low, high) = self.low.zip(self.high)?;
-        Some((high / self.ratio - 1.0).max(1.0 - low / self.ratio))
-    }
-}
-
 impl Run {
     /// The slices of all rounds, in the order in which they were measured.
     pub fn cycles(&self) -> impl Iterator<Item = &Cycle> {
@@ -412,46 +285,5 @@ impl Run {
     pub fn verdict_text(&self) -> String {
         let texts: Vec<_> = self.verdicts.iter().map(ToString::to_string).collect();
         texts.join(", ")
-    }
-}
-
-impl LabResult {
-    /// The runs of one scenario.
-    pub fn runs_of<'a>(&'a self, scenario: &'a str) -> impl Iterator<Item = &'a Run> {
-        self.runs.iter().filter(move |run| run.scenario == scenario)
-    }
-
-    /// Who could not take part in one scenario.
-    pub fn skipped_of<'a>(&'a self, scenario: &'a str) -> impl Iterator<Item = &'a Skipped> {
-        self.skipped
-            .iter()
-            .filter(move |skipped| skipped.scenario == scenario)
-    }
-
-    /// One contender's run in one scenario.
-    pub fn run(&self, scenario: &str, contender: &str) -> Option<&Run> {
-        self.runs
-            .iter()
-            .find(|run| run.scenario == scenario && run.contender == contender)
-    }
-
-    /// The baseline's profile in the scenario of another contender's, when there is one.
-    pub fn baseline_profile(&self, record: &ProfileRecord) -> Option<&ProfileRecord> {
-        let baseline = &self.config.baseline;
-        self.profiles.iter().find(|other| {
-            other.contender == *baseline
-                && other.scenario == record.scenario
-                && record.contender != *baseline
-                && other.missing.is_none()
-        })
-    }
-
-    /// How a contender compares to the baseline.
-    pub fn comparison(&self, scenario: &str, contender: &str, metric: &str) -> Option<&Comparison> {
-        self.comparisons.iter().find(|comparison| {
-            comparison.scenario == scenario
-                && comparison.contender == contender
-                && comparison.metric == metric
-        })
     }
 }

@@ -25,17 +25,6 @@ impl Estimate {
     pub fn holds_one(&self) -> bool {
         self.interval.is_some_and(|(low, high)| low <= 1.0 && 1.0 <= high)
     }
-
-    /// What a rule goes by: 1 when chance explains that a ratio is not 1, which fails no change and proves none; else the
-    /// median, also without an interval.
-    pub fn decisive(&self) -> f64 {
-        if self.holds_one() { 1.0 } else { self.median }
-    }
-}
-
-/// Why so many cycles have no interval, in words.
-pub fn too_few(rounds: usize) -> String {
-    format!("too few rounds ({rounds}, at least 2) for an interval")
 }
 
 /// The median; `None` of nothing.
@@ -89,47 +78,6 @@ pub fn estimate(values: &[f64], seed: u64) -> Option<Estimate> {
     let medians = (0..RESAMPLES).filter_map(|_| resample.median(&mut random));
     let interval = ends(medians.collect());
     Some(Estimate { median, interval })
-}
-
-/// How many times the median of `below` that of `above` is, when nothing pairs the two: each is resampled by itself, and
-/// the interval comes from the quotients of the medians. Swapped, it gives the inverse: the draws belong to the samples,
-/// not to their places, and the ends are interpolated between logarithms. Fewer than [`INTERVAL_VALUES_MIN`] values on
-/// either side have no interval. `None` of nothing, and unless all values are above 0.
-pub fn quotient(above: &[f64], below: &[f64], seed: u64) -> Option<Estimate> {
-    if above.iter().chain(below).any(|value| *value <= 0.0) {
-        return None;
-    }
-    let ratio = median(above)? / median(below)?;
-    if above.len().min(below.len()) < INTERVAL_VALUES_MIN {
-        return Some(Estimate {
-            median: ratio,
-            interval: None,
-        });
-    }
-    let above_is_first = above
-        .iter()
-        .map(|value| value.to_bits())
-        .le(below.iter().map(|value| value.to_bits()));
-    let (first, second) = if above_is_first {
-        (above, below)
-    } else {
-        (below, above)
-    };
-    let mut random = fastrand::Rng::with_seed(seed);
-    let (mut first, mut second) = (Resample::of(first), Resample::of(second));
-    let logarithms = (0..RESAMPLES).filter_map(|_| {
-        let (first, second) = (first.median(&mut random)?, second.median(&mut random)?);
-        let logarithm = (first / second).ln();
-        Some(if above_is_first { logarithm } else { -logarithm })
-    });
-    let interval = ends(logarithms.collect()).map(|(low, high)| {
-        // Rounding must not put the ratio outside.
-        (low.exp().min(ratio), high.exp().max(ratio))
-    });
-    Some(Estimate {
-        median: ratio,
-        interval,
-    })
 }
 
 /// Values drawn with replacement, as many as there are.
@@ -186,11 +134,8 @@ mod tests {
         let values = [1.5, 1.6, 1.4, 1.7, 1.3, 1.8];
         for few in 1..INTERVAL_VALUES_MIN {
             assert_eq!(estimate(&values[..few], 7).unwrap().interval, None);
-            assert_eq!(quotient(&values[..few], &values, 7).unwrap().interval, None);
-            assert_eq!(quotient(&values, &values[..few], 7).unwrap().interval, None);
         }
         assert!(estimate(&values, 7).unwrap().interval.is_some());
-        assert!(quotient(&values, &values, 7).unwrap().interval.is_some());
         assert_eq!(estimate(&[1.5], 7).unwrap().median, 1.5);
         assert_eq!(estimate(&[], 7), None);
     }
@@ -260,26 +205,6 @@ mod tests {
 
     /// The same server at two times: chance alone must not look like a difference more often than an interval allows.
     #[test]
-    fn equal_results_quotient_holds_one() {
-        let mut random = fastrand::Rng::with_seed(4);
-        let mut draw =
-            |centre, count| -> Vec<f64> { (0..count).map(|_| noisy(&mut random, centre)).collect() };
-        for count in [INTERVAL_VALUES_MIN, 8, 40] {
-            let holds = (0..200)
-                .filter(|_| {
-                    let quotient = quotient(&draw(9.0, count), &draw(9.0, count), 3).unwrap();
-                    let (low, high) = quotient.interval.unwrap();
-                    low <= 1.0 && 1.0 <= high
-                })
-                .count();
-            assert!((180..=200).contains(&holds), "{holds} of 200, {count} values");
-        }
-        let quotient = quotient(&draw(1.1, 40), &draw(1.0, 40), 3).unwrap();
-        let (low, high) = quotient.interval.unwrap();
-        assert!(low > 1.0 && high < 1.2, "{low} to {high}");
-    }
-
-    #[test]
     fn the_error_of_a_median_is_how_far_medians_spread() {
         let mut random = fastrand::Rng::with_seed(6);
         let mut draw = || -> Vec<f64> { (0..40).map(|_| noisy(&mut random, 9.0)).collect() };
@@ -306,33 +231,7 @@ mod tests {
         assert_eq!(median_relative_error(&[2.0, 2.0]), Some(0.0));
     }
 
-    #[test]
-    fn a_quotient_of_known_values() {
-        let ratio = |above: &[f64], below: &[f64]| quotient(above, below, 1).unwrap();
-        assert_eq!(ratio(&[6.0], &[2.0, 4.0]).median, 2.0);
-        assert_eq!(ratio(&[6.0], &[2.0, 4.0]).interval, None);
-        assert_eq!(ratio(&[6.0; 6], &[3.0; 7]).interval, Some((2.0, 2.0)));
-        assert_eq!(quotient(&[], &[1.0], 1), None);
-        assert_eq!(quotient(&[0.0, 1.0], &[1.0, 1.0], 1), None);
-    }
-
     proptest! {
-        #[test]
-        fn a_quotient_lies_within_its_interval_and_swapping_inverts_it(
-            above in proptest::collection::vec(0.1f64..10.0, INTERVAL_VALUES_MIN..30),
-            below in proptest::collection::vec(0.1f64..10.0, INTERVAL_VALUES_MIN..30),
-            seed: u64,
-        ) {
-            let near = |a: f64, b: f64| (a / b - 1.0).abs() < 1e-9;
-            let straight = quotient(&above, &below, seed).unwrap();
-            let swapped = quotient(&below, &above, seed).unwrap();
-            let ((low, high), (swapped_low, swapped_high)) =
-                (straight.interval.unwrap(), swapped.interval.unwrap());
-            prop_assert!(low <= straight.median && straight.median <= high);
-            prop_assert!(near(straight.median, 1.0 / swapped.median));
-            prop_assert!(near(low, 1.0 / swapped_high) && near(high, 1.0 / swapped_low));
-        }
-
         #[test]
         fn the_same_seed_gives_the_same_interval(
             values in proptest::collection::vec(0.1f64..10.0, INTERVAL_VALUES_MIN..50),

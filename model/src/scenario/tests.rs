@@ -2,31 +2,18 @@
 
 use super::*;
 
-const CLOSED: &str = "connections = 5\npace = \"closed\"\nthink_time = \"10ms\"\n";
-
-#[test]
-fn the_built_in_ones_are_the_originals() {
-    let few = Scenario::find("few").unwrap();
-    let many = Scenario::find("many").unwrap();
-    assert_eq!((few.connections, few.message_bytes), (50, 100));
-    assert_eq!((many.connections, many.message_bytes), (10_000, 100));
-    let auto = Pace::Open {
-        rate: Rate::AutoShare(0.6),
-        arrivals: Arrivals::Smooth,
-    };
-    assert_eq!((few.pace, many.pace), (auto, auto));
-    assert_eq!(
-        (few.rounds, few.cycles, few.slice()),
-        (6, 5, Duration::from_millis(250))
-    );
+fn few() -> Scenario {
+    Scenario::parse("connections = 50\npace = \"open\"\n", "few.toml", "few").unwrap()
 }
+
+const CLOSED: &str = "connections = 5\npace = \"closed\"\nthink_time = \"10ms\"\n";
 
 #[test]
 fn a_closed_loop_has_a_think_time() {
     let scenario = Scenario::parse(CLOSED, "x.toml", "x").unwrap();
     assert_eq!(
         scenario.pace,
-        Pace::Closed {
+        Load::Closed {
             think_time_micros: 10_000
         }
     );
@@ -73,34 +60,20 @@ fn what_is_wrong_is_named() {
 }
 
 #[test]
-fn an_unknown_scenario_lists_the_known_ones() {
-    let error = Scenario::find("fwe").unwrap_err().to_string();
-    assert!(
-        error.contains("`fwe`") && error.contains("`few`, `many`"),
-        "{error}"
-    );
-    let error = Scenario::find("no/such.toml").unwrap_err().to_string();
-    assert!(
-        error.contains("no/such.toml") && error.contains("cannot read"),
-        "{error}"
-    );
-}
-
-#[test]
 fn the_command_line_changes_what_applies() {
     let overrides = Overrides {
         connections: Some(7),
-        rate: Some(Some(900.0)),
+        rate: Some(Rate::new(900.0).ok()),
         think_time: Some(Duration::from_millis(3)),
         cycles: Some(2),
         ..Overrides::default()
     };
-    let open = Scenario::find("few").unwrap().with(&overrides).unwrap();
+    let open = few().with(&overrides).unwrap();
     assert_eq!((open.connections, open.cycles), (7, 2));
     assert!(matches!(
         open.pace,
-        Pace::Open {
-            rate: Rate::PerSecond(900.0),
+        Load::Open {
+            rate: Offer::PerSecond(_),
             ..
         }
     ));
@@ -110,7 +83,7 @@ fn the_command_line_changes_what_applies() {
         .unwrap();
     assert_eq!(
         closed.pace,
-        Pace::Closed {
+        Load::Closed {
             think_time_micros: 3_000
         }
     );
@@ -118,5 +91,5 @@ fn the_command_line_changes_what_applies() {
         connections: Some(0),
         ..Overrides::default()
     };
-    assert!(Scenario::find("few").unwrap().with(&zero).is_err());
+    assert!(few().with(&zero).is_err());
 }

@@ -1,0 +1,150 @@
+//! Why a run is not to be believed, in plain words and with a remedy.
+
+use model::judge::{Bottleneck, Death, Disturbance, Doubt};
+use model::spoilt::Cause;
+
+/// What was seen, what it means, and what to change.
+pub fn reason(doubt: &Doubt) -> String {
+    match doubt {
+        Doubt::Died(death) => died(death),
+        Doubt::NotMeasured => {
+            "it was stopped before its first slice ended, so nothing was measured. Run again, and let it go on longer."
+                .to_owned()
+        }
+        Doubt::NoReplies => {
+            "not one right reply came back, so there is nothing to measure. Check that it is an echo service: it sends back every byte, in order."
+                .to_owned()
+        }
+        Doubt::BadReplies(bad) => format!(
+            "{bad} replies were not what had been sent; its figures are those of a server that does other work. An echo service sends back every byte, once, in order."
+        ),
+        Doubt::Errors(counted) => {
+            let listed: Vec<_> = counted
+                .iter()
+                .map(|(reason, count)| format!("{count} × {reason}"))
+                .collect();
+            format!(
+                "connections were lost or requests never answered ({}), so the load was not the one that was asked for. Look at the server's own log and limits.",
+                listed.join(", ")
+            )
+        }
+        Doubt::NotConserved([sent, received, echoed, returned]) => format!(
+            "bytes got lost on the way: the client sent {sent}, the server received {received} and sent {echoed}, the client received {returned}. All four are equal when every byte is echoed."
+        ),
+        Doubt::Disturbed(disturbance) => disturbed(disturbance),
+        Doubt::RateMissed { share, by_client } => rate_missed(*share, *by_client),
+        Doubt::ClientBound(bottleneck) => client_bound(*bottleneck),
+        Doubt::OutOfLaw {
+            accounted,
+            connections,
+        } => format!(
+            "throughput × mean time accounts for {accounted:.1} of {connections} connections: the figures contradict each other (Little's law), as when requests are never answered. Look for lost replies and a stalled client."
+        ),
+        Doubt::Unstable(first, second) => format!(
+            "it changed its pace: {first:.0} messages/s in its first half, {second:.0} in its second. Let it run longer (--rounds), and see what else this machine does."
+        ),
+    }
+}
+
+fn died(death: &Death) -> String {
+    match death {
+        Death::Server(why) => format!(
+            "the server ended before the run did ({why}); what was measured until then is shown. See why it ended, then run again."
+        ),
+        Death::Client(why) => {
+            format!("the client ended before the run did ({why}); what was measured until then is shown.")
+        }
+    }
+}
+
+fn disturbed(disturbance: &Disturbance) -> String {
+    let causes: Vec<_> = disturbance.causes.iter().map(|one| cause(*one)).collect();
+    format!(
+        "the machine disturbed {} of {} cycles ({}), so too few are left. Stop other programs, or wait for a quiet machine.",
+        disturbance.spoilt,
+        disturbance.cycles,
+        causes.join("; ")
+    )
+}
+
+/// What disturbed a slice, in words.
+pub fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::ClientLate => "the client sent late by itself",
+        Cause::ClientWaited => "the client waited for a CPU",
+        Cause::Stolen => "the hypervisor took CPU away",
+        Cause::Others => "other programs ran on the CPUs of server or client",
+    }
+}
+
+fn rate_missed(share: f64, by_client: bool) -> String {
+    let why = if by_client {
+        "because of the client (see client-bound): CPU and latency are not those of the offered load."
+    } else {
+        "so CPU and latency are those of an overloaded server. Offer less (--rate), or give the servers more CPUs."
+    };
+    format!(
+        "only {:.1} % of what was offered was replied to in time, {why}",
+        share * 100.0
+    )
+}
+
+fn client_bound(bottleneck: Bottleneck) -> String {
+    let seen = match bottleneck {
+        Bottleneck::Busy(share) => format!(
+            "the client's busiest thread was at work {:.0} % of the time",
+            share * 100.0
+        ),
+        Bottleneck::Waited(share) => format!(
+            "the client waited for a CPU {:.0} % of the time, because other programs had it",
+            share * 100.0
+        ),
+        Bottleneck::Late(micros) => format!(
+            "the client sent late by itself ({:.1} ms at the 99th percentile)",
+            micros / 1000.0
+        ),
+        Bottleneck::Waiting { late, connections } => {
+            format!(
+                "the client sent late by itself: {late:.1} of {connections} connections were waiting for it"
+            )
+        }
+    };
+    format!(
+        "{seen}, so it may be the client that was measured. Give it more CPUs (--client-cpus), or offer less (--rate)."
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_says_what_was_seen() {
+        let disturbance = Disturbance {
+            spoilt: 3,
+            cycles: 4,
+            causes: vec![Cause::Others, Cause::ClientLate],
+        };
+        let counted = vec![("reset".to_owned(), 2), ("timeout".to_owned(), 3)];
+        for (doubt, named) in [
+            (
+                Doubt::Died(Death::Server("killed by signal 9".to_owned())),
+                "killed by signal 9",
+            ),
+            (Doubt::NotMeasured, "stopped before its first slice"),
+            (Doubt::Errors(counted), "2 × reset, 3 × timeout"),
+            (Doubt::Disturbed(disturbance), "3 of 4 cycles (other programs ran"),
+            (Doubt::ClientBound(Bottleneck::Late(1_500.0)), "1.5 ms"),
+            (
+                Doubt::OutOfLaw {
+                    accounted: 47.0,
+                    connections: 50,
+                },
+                "47.0 of 50",
+            ),
+        ] {
+            let said = reason(&doubt);
+            assert!(said.contains(named), "{said}");
+        }
+    }
+}
