@@ -26,6 +26,7 @@ use model::contender::Contender;
 use model::judge::Death;
 use model::plan::{self, Turn};
 use model::result::LabResult;
+use model::result::Skipped;
 use model::scenario::Scenario;
 use model::spoilt;
 use record::Record;
@@ -232,6 +233,7 @@ impl Session<'_> {
         let mut lanes: Vec<_> = contenders.iter().map(|_| None).collect();
         let skipped_before = self.result.skipped.len();
         let order = plan::start(round, contenders.len(), self.config.seed);
+        let mut up = Vec::new();
         for (position, index) in order.into_iter().enumerate() {
             let contender = &contenders[index];
             let place = Place { round, position };
@@ -239,34 +241,41 @@ impl Session<'_> {
                 continue;
             }
             match lane::start(self, scenario, index, contender, place)? {
+                Ok(starting) => up.push((index, starting)),
+                Err(skipped) => self.cannot_take_part(round, skipped),
+            }
+        }
+        lane::connect_all(up.iter_mut().map(|(_, starting)| starting));
+        for (index, server) in up {
+            match lane::connected(self, scenario, server)? {
                 Ok(lane) => {
                     lanes[index] = Some(lane);
                     self.done(starting(scenario));
                 }
-                Err(skipped) if round > 0 => {
-                    self.metrics.leave(&contender.name);
-                    let why = format!("round {}: {}", round + 1, skipped.why);
-                    self.progress.say(&format!(
-                        "{}: {} did not start again: {why}",
-                        scenario.name, contender.name
-                    ));
-                    let record = self.parked.0.entry(contender.name.clone()).or_default();
-                    record.death = Some(Death::Server(why));
-                }
-                Err(skipped) => {
-                    self.metrics.leave(&contender.name);
-                    self.progress.say(&format!(
-                        "{}: {} is skipped: {}",
-                        scenario.name, contender.name, skipped.why
-                    ));
-                    self.result.skipped.push(skipped);
-                }
+                Err(skipped) => self.cannot_take_part(round, skipped),
             }
         }
         // From here on they stand as the user named them.
         let named = |name: &str| contenders.iter().position(|contender| contender.name == name);
         self.result.skipped[skipped_before..].sort_by_key(|skipped| named(&skipped.contender));
         Ok(lanes.into_iter().flatten().collect())
+    }
+
+    /// Notes that a contender did not start: in the first round it is skipped, later it died.
+    fn cannot_take_part(&mut self, round: u32, skipped: Skipped) {
+        let (scenario, contender, why) = (&skipped.scenario, &skipped.contender, &skipped.why);
+        self.metrics.leave(contender);
+        if round == 0 {
+            self.progress
+                .say(&format!("{scenario}: {contender} is skipped: {why}"));
+            self.result.skipped.push(skipped);
+            return;
+        }
+        let why = format!("round {}: {why}", round + 1);
+        self.progress
+            .say(&format!("{scenario}: {contender} did not start again: {why}"));
+        let record = self.parked.0.entry(contender.clone()).or_default();
+        record.death = Some(Death::Server(why));
     }
 
     /// Whether a contender is started in this round: not again when it could not start, or died.

@@ -13,15 +13,29 @@ use crate::metrics::Reason;
 
 /// How long the servers' own closes are awaited at most; a server that ignores ours must not hold us up.
 const FAREWELL: Nanos = SECOND;
+/// Connections of a client, over all its threads, that end with FIN. After a FIN the kernel and its connection tracking keep
+/// an entry for one or two minutes. Tens of thousands of connections per round would fill these tables, and then nobody
+/// could connect any more. After a reset they keep it for ten seconds at most.
+const ORDERLY_MAX: usize = 1_000;
 
 impl Worker {
-    /// Closes this side of every connection (FIN), awaits the server's close for a moment, so that bytes which come
-    /// unasked after the last reply are noticed, and closes the rest.
+    /// Closes this side of a connection (FIN), awaits the server's close for a moment, so that bytes which come unasked
+    /// after the last reply are noticed, and closes the rest. Beyond [`ORDERLY_MAX`] a connection that waits for no reply
+    /// is reset.
     pub(super) fn finish(&mut self) -> io::Result<()> {
         let mut awaited = 0;
         for slot in 0..self.links.len() {
+            let orderly = self.connections.start + slot < ORDERLY_MAX;
             if let Some(socket) = &self.links[slot].socket {
-                match SockRef::from(&socket.as_fd()).shutdown(Shutdown::Write) {
+                let socket = socket.as_fd();
+                let socket = SockRef::from(&socket);
+                if !orderly && !self.links[slot].connection.in_flight() {
+                    // When it fails, the close is an orderly one.
+                    let _ = socket.set_linger(Some(Duration::ZERO));
+                    self.close(slot);
+                    continue;
+                }
+                match socket.shutdown(Shutdown::Write) {
                     Ok(()) => awaited += 1,
                     Err(_) => self.close(slot),
                 }

@@ -1,10 +1,11 @@
 //! A contender's client: connected before the first slice, told when to send, asked for its totals at the end.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::time::Duration;
 
 use model::pace::Pace;
-use model::protocol::{Command, Event, Slice, Totals};
+use model::protocol::{Command as Order, Event, Slice, Totals};
 
 use super::child::{Child, Interrupted, NoLine, Waiter};
 use model::config::Config;
@@ -12,6 +13,8 @@ use model::scenario::Scenario;
 
 /// How long connecting may take, beside what many connections add.
 const RAMP_PATIENCE: Duration = Duration::from_secs(30);
+/// Connections that all clients together open in a second: half of what one CPU of a 2-CPU machine opens.
+pub const RAMP_PER_SECOND: u64 = 20_000;
 /// A ramp that makes fewer connections in a second has a problem of its own.
 const RAMP_PER_SECOND_MIN: u64 = 500;
 /// How long the last replies may be awaited after a slice; the client itself gives up earlier.
@@ -45,35 +48,67 @@ impl From<Interrupted> for NoAnswer {
     }
 }
 
-impl Client {
-    /// Starts the client of contender number `index` and waits until all its connections are established.
+/// A client on its way to its connections.
+pub struct Connecting {
+    command: Option<Command>,
+    child: Option<Result<Child, String>>,
+}
+
+/// Over what time each client opens its connections: all clients over the same time, so that nobody's connections come
+/// before the others'.
+fn ramp(scenario: &Scenario, config: &Config) -> Duration {
+    let all = scenario.connections * config.contenders.len() as u64;
+    Duration::from_micros(all * 1_000_000 / RAMP_PER_SECOND)
+}
+
+impl Connecting {
+    /// The client of contender number `index`, which connects to `echo` once it is told to begin.
     ///
     /// # Errors
-    /// When it cannot connect, or the user wants to stop.
-    pub fn start(
+    /// When the lab cannot find its own program.
+    pub fn new(
         index: usize,
-        echo: &str,
+        echo: String,
         scenario: &Scenario,
         config: &Config,
-        waiter: &Waiter,
-    ) -> Result<Client, NoAnswer> {
+    ) -> Result<Connecting, String> {
         let threads = (config.client_threads as u64).min(scenario.connections);
-        let mut command = super::own_command("client").map_err(NoAnswer::Gone)?;
+        let mut command = super::own_command("client")?;
         command
             .arg("--control")
-            .args(["--target", echo])
+            .args(["--target", &echo])
             .args(["--connections", &scenario.connections.to_string()])
             .args(["--message-bytes", &scenario.message_bytes.to_string()])
             .args(["--threads", &threads.to_string()])
             .args(["--timeout", REPLY_TIMEOUT])
+            .args(["--ramp", &format!("{}us", ramp(scenario, config).as_micros())])
             .args(["--seed", &config.seed.to_string()])
             .args(["--metrics", &metrics(config, index)]);
         if let Some(cpus) = config.cpus.client() {
             command.args(["--cpus", &cpus.to_string()]);
         }
-        let child = Child::start(command, STOP_GRACE).map_err(NoAnswer::Gone)?;
+        Ok(Connecting {
+            command: Some(command),
+            child: None,
+        })
+    }
+
+    /// Starts its process. Again does nothing.
+    pub fn begin(&mut self) {
+        if let Some(command) = self.command.take() {
+            self.child = Some(Child::start(command, STOP_GRACE));
+        }
+    }
+
+    /// Waits until all its connections are established.
+    ///
+    /// # Errors
+    /// When it cannot connect, or the user wants to stop.
+    pub fn ready(mut self, scenario: &Scenario, waiter: &Waiter) -> Result<Client, NoAnswer> {
+        self.begin();
+        let child = self.child.unwrap_or_else(|| Err("it was not started".to_owned()));
         let mut client = Client {
-            child,
+            child: child.map_err(NoAnswer::Gone)?,
             ramp_seconds: 0.0,
         };
         let patience = RAMP_PATIENCE + Duration::from_secs(scenario.connections / RAMP_PER_SECOND_MIN);
@@ -89,7 +124,9 @@ impl Client {
             Err(other) => Err(other),
         }
     }
+}
 
+impl Client {
     /// Puts the server under load for one slice, whose messages count for the spread over the connections.
     ///
     /// # Errors
@@ -113,7 +150,7 @@ impl Client {
         counted: bool,
         waiter: &Waiter,
     ) -> Result<Slice, NoAnswer> {
-        self.tell(&Command::Slice {
+        self.tell(&Order::Slice {
             pace,
             duration_micros: duration.as_micros() as u64,
             counted,
@@ -129,7 +166,7 @@ impl Client {
     /// # Errors
     /// When it does not, or the user wants to stop.
     pub fn finish(&mut self, waiter: &Waiter) -> Result<Totals, NoAnswer> {
-        self.tell(&Command::Finish)?;
+        self.tell(&Order::Finish)?;
         match self.event(waiter, DRAIN_PATIENCE)? {
             Event::Finished(totals) => Ok(totals),
             other => Err(unexpected(&other)),
@@ -141,7 +178,7 @@ impl Client {
         self.child.stop();
     }
 
-    fn tell(&mut self, command: &Command) -> Result<(), NoAnswer> {
+    fn tell(&mut self, command: &Order) -> Result<(), NoAnswer> {
         let line = serde_json::to_string(command).map_err(|error| NoAnswer::Gone(error.to_string()))?;
         // When it does not listen any more, its last event or its end says why.
         let _ = self.child.tell(&line);
