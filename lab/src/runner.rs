@@ -3,6 +3,7 @@
 mod calibration;
 mod child;
 mod client;
+mod inquiry;
 mod lane;
 mod profile;
 mod record;

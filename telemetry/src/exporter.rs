@@ -12,10 +12,8 @@ use axum::routing::get;
 use tokio::sync::oneshot;
 
 use crate::family::{self, Source};
+use crate::observers::EXPORTER;
 use crate::profile::{self, Profiler};
-
-/// The name of the thread.
-pub(crate) const THREAD: &str = "exporter";
 
 /// What an exporter may have beside the metrics.
 #[derive(Default, Clone)]
@@ -58,7 +56,7 @@ impl Exporter {
             .build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
-            .name(THREAD.to_owned())
+            .name(EXPORTER.to_owned())
             .spawn(move || {
                 if let Some(on_start) = extras.on_start {
                     on_start();

@@ -12,5 +12,6 @@ pub mod family;
 pub mod latency;
 pub mod live;
 pub mod names;
+mod observers;
 pub mod process;
 pub mod profile;

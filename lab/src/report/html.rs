@@ -7,6 +7,7 @@ mod balance;
 mod bars;
 mod chart;
 mod charts;
+mod context;
 mod forest;
 mod latency;
 mod legend;
@@ -124,7 +125,7 @@ fn section(result: &LabResult, scenario: &Scenario, index: usize) -> Option<Sect
         return None;
     }
     let id = format!("s{}", index + 1);
-    let charts = charts::Charts {
+    let charts = context::Charts {
         result,
         scenario,
         id: id.clone(),

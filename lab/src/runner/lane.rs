@@ -9,7 +9,7 @@ use model::protocol::Slice;
 use super::Session;
 use super::child::Interrupted;
 use super::client::{Client, Connecting, NoAnswer};
-use super::profile;
+use super::inquiry;
 use super::record::Record;
 use super::server::{Refusal, Server};
 use crate::measure::{MachineCpu, Reading, Totals};
@@ -105,7 +105,7 @@ pub fn start(
     let metrics = server.source.metrics.clone();
     // Asked once: what a profiler keeps does not grow from round to round.
     let wants_profile =
-        place.round == 0 && profile::wanted(session, scenario, &contender.name, metrics.as_deref())?;
+        place.round == 0 && inquiry::wanted(session, scenario, &contender.name, metrics.as_deref())?;
     let before = server.source.read();
     let counted = server.source.totals();
     let client = match Connecting::new(index, server.echo.clone(), scenario, session.config) {

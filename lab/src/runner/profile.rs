@@ -1,29 +1,19 @@
 //! Profiles: before or after all measured slices, one slice of its own for each contender, so that sampling costs no
 //! figure anything.
 
-use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use model::pace::Pace;
-use telemetry::names;
 use telemetry::profile::pprof::Profile;
 
-use super::child::Interrupted;
+use super::inquiry::{LEAD, TAIL, TRY_SECONDS, ask, await_answer, cannot_show};
 use super::lane::Lane;
 use super::{Session, Stop};
-use crate::measure;
 use crate::metrics::Phase;
+use crate::profile::files;
 use crate::profile::record::{self, Taken};
-use crate::profile::{fetch, files};
 use model::profile::ProfileRecord;
 use model::scenario::Scenario;
-
-/// The load is on for so long before the profile is asked for.
-const LEAD: Duration = Duration::from_millis(250);
-/// And so long after it should be over.
-const TAIL: Duration = Duration::from_secs(1);
-/// Seconds of the first try, without load, which shows whether there is anything to ask.
-const TRY_SECONDS: u32 = 1;
 
 /// Seconds of the profile of those who do not sample themselves.
 const SHARES_SECONDS: u32 = 2;
@@ -31,24 +21,6 @@ const SHARES_SECONDS: u32 = 2;
 /// What it takes for each contender, for the estimate.
 pub fn planned(seconds: u32) -> Duration {
     Duration::from_secs((TRY_SECONDS + seconds).into()) + LEAD + TAIL
-}
-
-/// A profile as it came.
-struct Answer {
-    /// When it was asked for.
-    asked: Instant,
-    /// The file, or why there is none.
-    file: Result<Vec<u8>, String>,
-}
-
-impl Answer {
-    /// The file, and what is in it.
-    fn read(self) -> Result<(Vec<u8>, Profile), String> {
-        let file = self.file?;
-        let profile =
-            Profile::from_bytes(&file).map_err(|error| format!("what it served cannot be used: {error}"))?;
-        Ok((file, profile))
-    }
 }
 
 /// Takes a profile of every living contender under the offered load, when the configuration says so. Whatever goes
@@ -84,32 +56,7 @@ pub fn profiles(
     Ok(())
 }
 
-/// Whether dashboards want a profile of a contender, because it does not sample itself as our servers do with
-/// `--profile-hz`, and can have it: a first one is taken here, without load. Asked before memory is read and connections
-/// are made, so that what its profiler keeps, like our sampler, is there before and counts as no connection's.
-pub fn wanted(
-    session: &mut Session<'_>,
-    scenario: &Scenario,
-    contender: &str,
-    metrics: Option<&str>,
-) -> Result<bool, Interrupted> {
-    let (Some(_), Some(metrics)) = (session.config.profile_hz, metrics) else {
-        return Ok(false);
-    };
-    let samples_itself =
-        measure::scrape(metrics).is_ok_and(|text| text.value(names::PROFILE_SECONDS.name, &[]).is_some());
-    if samples_itself {
-        return Ok(false);
-    }
-    let first = ask(metrics, TRY_SECONDS, Duration::ZERO);
-    let answer = await_answer(session, &first, TRY_SECONDS)?.read();
-    if let Err(why) = &answer {
-        cannot_show(session, scenario, contender, why);
-    }
-    Ok(answer.is_ok())
-}
-
-/// Finds out what the CPU of those goes into of whom a profile is [`wanted`], for dashboards to show it beside what our
+/// Finds out what the CPU of those goes into of whom a profile is [`wanted`](super::inquiry::wanted), for dashboards to show it beside what our
 /// servers say of themselves. Done before anything is measured, so that no figure holds it.
 pub fn shares(
     session: &mut Session<'_>,
@@ -138,13 +85,6 @@ pub fn shares(
         session.metrics.enter(&name, Phase::Idle);
     }
     Ok(())
-}
-
-fn cannot_show(session: &mut Session<'_>, scenario: &Scenario, contender: &str, why: &str) {
-    session.progress.say(&format!(
-        "{}: dashboards cannot show what the CPU of {contender} goes into: {why}",
-        scenario.name
-    ));
 }
 
 /// One contender's profile, or why there is none.
@@ -204,38 +144,6 @@ fn recorded(profile: &Profile, seconds: u32) -> Duration {
         Ok(nanos @ 1..) => Duration::from_nanos(nanos),
         _ => Duration::from_secs(seconds.into()),
     }
-}
-
-/// Asks for a profile after `lead`, on a thread of its own: it ends by itself, at the latest when the server does or
-/// patience runs out.
-fn ask(metrics: &str, seconds: u32, lead: Duration) -> Receiver<Answer> {
-    let url = fetch::url(metrics, seconds);
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        std::thread::sleep(lead);
-        let asked = Instant::now();
-        let file = fetch::fetch(&url, fetch::patience(seconds));
-        // Nobody waits for it any more when the server died or the user wants to stop.
-        let _ = sender.send(Answer { asked, file });
-    });
-    receiver
-}
-
-fn await_answer(
-    session: &Session<'_>,
-    receiver: &Receiver<Answer>,
-    seconds: u32,
-) -> Result<Answer, Interrupted> {
-    let mut answer = None;
-    let patience = LEAD + fetch::patience(seconds) + TAIL;
-    session.waiter.until(patience, || {
-        answer = receiver.try_recv().ok();
-        answer.is_some()
-    })?;
-    Ok(answer.unwrap_or_else(|| Answer {
-        asked: Instant::now(),
-        file: Err("it did not answer in time".to_owned()),
-    }))
 }
 
 #[cfg(test)]

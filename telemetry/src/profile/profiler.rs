@@ -23,9 +23,8 @@ use super::symbols::Symbolizer;
 use super::{Sample, Sampler};
 use crate::family::{Family, Source};
 use crate::names;
+use crate::observers::PROFILER;
 
-/// The name of the thread.
-pub(super) const THREAD: &str = "profiler";
 /// Samples are fetched at least this often, so that a scrape each second shows something new.
 const DRAIN_MAX: Duration = Duration::from_millis(500);
 /// And not more often, whatever the rate: fetching takes CPU time as well.
@@ -91,7 +90,7 @@ impl Profiler {
             shared: Arc::clone(&shared),
         };
         let thread = std::thread::Builder::new()
-            .name(THREAD.to_owned())
+            .name(PROFILER.to_owned())
             .spawn(move || {
                 let _idle = IdleOnDrop(Arc::clone(&worker.shared));
                 // Dropped before the line above: no order can come in after it.

@@ -7,9 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::pprof::{Function, Label, Line, Location, Mapping, Profile, Sample, ValueType};
 use super::pprof::{OBSERVER, ROLE};
 use super::symbols::{self, CUT_OFF, Symbolizer};
-
-/// The threads that watch the program instead of serving: the profiler's and the exporter's.
-const OBSERVERS: [&str; 2] = [super::profiler::THREAD, crate::exporter::THREAD];
+use crate::observers::OBSERVERS;
 
 /// What has been recorded so far.
 pub struct Recording {

@@ -1,7 +1,7 @@
 //! The balance between the epolls of a server: a bar for each, beside the fair share.
 
 use super::chart::{Chart, Table};
-use super::charts::{Charts, doubt};
+use super::context::{Charts, doubt};
 use super::rows::{self, Header, PLACES};
 use super::scale::Scale;
 use super::svg::{Anchor, Svg, colour};

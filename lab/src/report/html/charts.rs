@@ -3,6 +3,7 @@
 use super::balance;
 use super::bars::{self, Bar, Part};
 use super::chart::{Chart, Table};
+use super::context::{Charts, doubt};
 use super::forest::{self, Ratio};
 use super::latency;
 use super::legend::Sign;
@@ -11,20 +12,8 @@ use super::svg::colour;
 use crate::report::figures::{count, decimal, kibibytes, mebibytes, missing, or_missing, significant};
 use model::comparison;
 use model::figure::Figure;
-use model::result::LabResult;
 use model::run::Run;
-use model::scenario::Scenario;
 use model::statistics::{self, Estimate};
-
-/// A scenario's runs as its charts show them.
-pub struct Charts<'a> {
-    /// Where they are from.
-    pub result: &'a LabResult,
-    /// The scenario.
-    pub scenario: &'a Scenario,
-    /// Begins the id of each chart.
-    pub id: String,
-}
 
 impl Charts<'_> {
     /// All charts that there are figures for.
@@ -43,16 +32,6 @@ impl Charts<'_> {
         .into_iter()
         .flatten()
         .collect()
-    }
-
-    /// Its runs, in their order.
-    pub fn runs(&self) -> impl Iterator<Item = &Run> {
-        self.result.runs_of(&self.scenario.name)
-    }
-
-    /// The number of a contender: the same on the whole page.
-    pub fn index(&self, contender: &str) -> usize {
-        index(self.result, contender)
     }
 
     /// A bar for each run, and a row without one for each contender that was skipped.
@@ -109,11 +88,6 @@ impl Charts<'_> {
             svg: svg?,
             table,
         })
-    }
-
-    /// The id of one of its charts.
-    pub fn chart_id(&self, name: &str) -> String {
-        format!("{}-{name}", self.id)
     }
 
     fn cpu(&self) -> Option<Chart> {
@@ -428,27 +402,8 @@ impl Charts<'_> {
     }
 }
 
-/// The number of a contender: its place in the configuration, which gives it colour, marker and kind of line.
-pub fn index(result: &LabResult, contender: &str) -> usize {
-    let contenders = &result.config.contenders;
-    contenders
-        .iter()
-        .position(|known| known.name == contender)
-        .unwrap_or(contenders.len())
-}
-
-/// What follows the figure, or the name, of a run that is not ok: its worst verdict, and how many there are besides.
-pub fn doubt(run: &Run) -> String {
-    match run.verdicts.as_slice() {
-        _ if run.is_ok() => String::new(),
-        [] => " ⚠".to_owned(),
-        [only] => format!(" ⚠ {only}"),
-        [worst, others @ ..] => format!(" ⚠ {worst} +{}", others.len()),
-    }
-}
-
 /// CPU per message in each cycle.
-pub fn cycles(run: &Run) -> Vec<f64> {
+fn cycles(run: &Run) -> Vec<f64> {
     run.cycles()
         .filter_map(model::run::Cycle::server_cpu_micros_per_message)
         .filter(|micros| micros.is_finite())

@@ -3,7 +3,7 @@
 use telemetry::latency::Latency;
 
 use super::chart::{Chart, Table};
-use super::charts::{Charts, doubt};
+use super::context::{Charts, doubt};
 use super::lines::{self, ACROSS, Plot, Point, Series};
 use super::scale::{Scale, Tick};
 use crate::report::figures::significant;

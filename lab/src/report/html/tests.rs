@@ -313,7 +313,7 @@ fn charts_are_left_out_rather_than_blank() {
     let charts = |result: &LabResult| {
         let scenario = &result.config.scenarios[0];
         let id = "s1".to_owned();
-        let charts = charts::Charts { result, scenario, id };
+        let charts = context::Charts { result, scenario, id };
         charts.all().into_iter().map(|chart| chart.id).collect::<Vec<_>>()
     };
     assert_eq!(charts(&samples::nobody()), [""; 0]);
@@ -330,7 +330,7 @@ fn balance_is_shown_of_several_epolls_alone() {
     let chart = |result: &LabResult| {
         let scenario = &result.config.scenarios[0];
         let id = "s1".to_owned();
-        balance::chart(&charts::Charts { result, scenario, id })
+        balance::chart(&context::Charts { result, scenario, id })
     };
     let mut result = samples::usual();
     let shown = chart(&result).unwrap();

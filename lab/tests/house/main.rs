@@ -1,33 +1,58 @@
 //! The rules of the house, held by a test: who may import whom, what a file looks like, where unsafe code may stand.
 //!
-//! Each rule is a function from a file's path and text to complaints, so that the last test can show that each one
-//! does complain.
+//! Each rule is a function from files to complaints, so that a test can show that each one does complain.
 
 // Helpers of a test may unwrap, as the test itself may.
 #![allow(clippy::unwrap_used)]
 
-use std::fs;
-use std::path::{Path, PathBuf};
+mod circles;
+mod imports;
+mod source;
 
-/// A Rust file of the workspace: its path from the root, with `/`, and its text.
-struct Source {
-    path: String,
-    text: String,
+use std::fs;
+
+use Rule::{EachFile, Together};
+use source::{Source, code, root, sources};
+
+/// A rule: what it has to complain about.
+enum Rule {
+    /// Every file keeps it on its own.
+    EachFile(fn(&Source) -> Vec<String>),
+    /// All files keep it together.
+    Together(fn(&[Source]) -> Vec<String>),
 }
 
-type Rule = fn(&Source) -> Vec<String>;
+impl Rule {
+    /// Its complaints about these files.
+    fn complaints(&self, sources: &[Source]) -> Vec<String> {
+        match self {
+            EachFile(rule) => sources
+                .iter()
+                .flat_map(|source| {
+                    let complaints = rule(source).into_iter();
+                    complaints.map(|what| format!("{}: {what}", source.path))
+                })
+                .collect(),
+            Together(rule) => rule(sources),
+        }
+    }
+}
 
 const RULES: &[(&str, Rule)] = &[
-    ("every file opens with //!", opens_with_prose),
-    ("no file passes 500 lines", is_short),
-    ("unsafe code stands in sys alone", has_no_unsafe),
-    ("crates import whom they may", imports_allowed_crates),
+    ("every file opens with //!", EachFile(opens_with_prose)),
+    ("no file passes 500 lines", EachFile(is_short)),
+    ("unsafe code stands in sys alone", EachFile(has_no_unsafe)),
+    ("crates import whom they may", EachFile(imports_allowed_crates)),
     (
         "an engine imports its parent, sys and the counters alone",
-        engine_is_alone,
+        EachFile(engine_is_alone),
     ),
-    ("pure files do no I/O and read no clock", is_pure),
-    ("only main.rs exits", does_not_exit),
+    ("pure files do no I/O and read no clock", EachFile(is_pure)),
+    ("only main.rs exits", EachFile(does_not_exit)),
+    (
+        "no file takes part in a circle of imports",
+        Together(circles::circles),
+    ),
 ];
 
 /// No file may be longer: two ideas in one file then.
@@ -186,31 +211,9 @@ fn does_not_exit(source: &Source) -> Vec<String> {
 /// The lines of code, tests left out, about which `wrong` is true.
 fn complain(source: &Source, wrong: impl Fn(&str) -> bool) -> Vec<String> {
     code(&source.text)
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
-        .filter(|(_, line)| wrong(line.split("//").next().unwrap_or_default()))
+        .filter(|(_, line)| wrong(line))
         .map(|(index, line)| format!("line {}: {}", index + 1, line.trim()))
         .collect()
-}
-
-/// The lines, with their index, but for items under `#[cfg(test)]`: an item that rustfmt has laid out ends on its first
-/// line, or with a bracket as far to the right as it began.
-fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let mut test: Option<&str> = None;
-    text.lines().enumerate().filter(move |(_, line)| {
-        let words = line.trim_start();
-        let margin = &line[..line.len() - words.len()];
-        match test {
-            None if words.starts_with("#[cfg(test)]") => test = Some(margin),
-            None => return true,
-            Some(start) => {
-                let closes = words.starts_with('}') || words.ends_with([';', '}', ',']);
-                if margin == start && closes && !words.starts_with("#[") && !words.starts_with("//") {
-                    test = None;
-                }
-            }
-        }
-        false
-    })
 }
 
 /// The paths in a line that begin with `head` (a crate's name and `::`).
@@ -225,55 +228,14 @@ fn paths<'a>(line: &'a str, head: &'a str) -> impl Iterator<Item = &'a str> {
     })
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
-fn sources() -> Vec<Source> {
-    let mut sources = Vec::new();
-    for (member, _) in MAY_IMPORT {
-        for part in ["src", "tests", "benches"] {
-            collect(
-                &root().join(member).join(part),
-                &format!("{member}/{part}"),
-                &mut sources,
-            );
-        }
-    }
-    sources
-}
-
-fn collect(directory: &Path, name: &str, sources: &mut Vec<Source>) {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return;
-    };
-    for entry in entries {
-        let entry = entry.unwrap();
-        let path = format!("{name}/{}", entry.file_name().to_string_lossy());
-        if entry.file_type().unwrap().is_dir() {
-            collect(&entry.path(), &path, sources);
-        } else if path.ends_with(".rs") {
-            sources.push(Source {
-                path,
-                text: fs::read_to_string(entry.path()).unwrap(),
-            });
-        }
-    }
-}
-
 #[test]
 fn the_house_keeps_its_rules() {
-    let sources = sources();
+    let sources = sources(MAY_IMPORT.iter().map(|(member, _)| *member));
     assert!(sources.len() > 20, "the walk found only {} files", sources.len());
     let mut complaints = Vec::new();
     for (name, rule) in RULES {
-        for source in &sources {
-            complaints.extend(
-                rule(source)
-                    .into_iter()
-                    .map(|what| format!("{name}: {}: {what}", source.path)),
-            );
-        }
+        let found = rule.complaints(&sources).into_iter();
+        complaints.extend(found.map(|what| format!("{name}: {what}")));
     }
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
@@ -286,36 +248,10 @@ fn the_pure_files_exist() {
 }
 
 #[test]
-fn code_after_a_test_item_is_code() {
-    let text = "\
-a
-#[cfg(test)]
-use x;
-b
-    #[cfg(test)]
-    #[must_use]
-    fn f() {
-        g();
-    }
-    c
-#[cfg(test)]
-#[path = \"x.rs\"]
-mod tests;
-d
-#[cfg(test)]
-mod tests {
-    fn h() {}
-
-    use y;
-}
-e";
-    let lines: Vec<_> = code(text).map(|(_, line)| line.trim()).collect();
-    assert_eq!(lines, ["a", "b", "c", "d", "e"]);
-    let source = Source {
-        path: "lab/src/a.rs".to_owned(),
-        text: "//! x\n#[cfg(test)]\nmod tests;\nfn f() { std::process::exit(1) }\n".to_owned(),
-    };
-    assert_eq!(does_not_exit(&source).len(), 1);
+fn code_after_a_test_item_is_held_to_the_rules() {
+    let text = "//! x\n#[cfg(test)]\nmod tests;\nfn f() { std::process::exit(1) }\n";
+    let sources = source::planted(&[("lab/src/a.rs", text)]);
+    assert_eq!(does_not_exit(&sources[0]).len(), 1);
 }
 
 #[test]
@@ -345,28 +281,33 @@ fn libraries_depend_on_whom_they_may() {
 
 #[test]
 fn every_rule_can_complain() {
-    let broken = [
-        ("lab/src/a.rs", "use std::fs;\n"),
-        ("lab/src/a.rs", &*"//! x\n".repeat(LINES_MAX + 1)),
-        ("server/src/a.rs", "//! x\nfn f() { unsafe { g() } }\n"),
-        ("lab/src/a.rs", "//! x\nuse client::worker::Worker;\n"),
-        (
+    let long = "//! x\n".repeat(LINES_MAX + 1);
+    let broken: [&[(&str, &str)]; 8] = [
+        &[("lab/src/a.rs", "use std::fs;\n")],
+        &[("lab/src/a.rs", &long)],
+        &[("server/src/a.rs", "//! x\nfn f() { unsafe { g() } }\n")],
+        &[("lab/src/a.rs", "//! x\nuse client::worker::Worker;\n")],
+        &[(
             "server/src/engine/epoll.rs",
             "//! x\nuse crate::engine::tokio::serve;\n",
-        ),
-        (
+        )],
+        &[(
             "lab/src/stats.rs",
             "//! Pure: x\nfn f() { let now = std::time::Instant::now(); }\n",
-        ),
-        ("lab/src/a.rs", "//! x\nfn f() { std::process::exit(1) }\n"),
+        )],
+        &[("lab/src/a.rs", "//! x\nfn f() { std::process::exit(1) }\n")],
+        &[
+            ("lab/src/a.rs", "//! x\nuse crate::b::B;\n"),
+            ("lab/src/b.rs", "//! x\nuse crate::a::A;\n"),
+        ],
     ];
     assert_eq!(broken.len(), RULES.len());
-    for ((name, rule), (path, text)) in RULES.iter().zip(broken) {
-        let source = Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        };
-        assert!(!rule(&source).is_empty(), "`{name}` let {path} pass:\n{text}");
+    for ((name, rule), files) in RULES.iter().zip(broken) {
+        let sources = source::planted(files);
+        assert!(
+            !rule.complaints(&sources).is_empty(),
+            "`{name}` let pass: {files:?}"
+        );
     }
 }
 
@@ -386,17 +327,11 @@ fn what_is_allowed_passes() {
             "//! x\nuse telemetry::counters::WorkerCounters;\nuse crate::engine::Context;\n",
         ),
     ];
-    for (path, text) in fine {
-        let source = Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        };
+    for file in fine {
+        let sources = source::planted(&[file]);
         for (name, rule) in RULES {
-            assert_eq!(
-                rule(&source),
-                Vec::<String>::new(),
-                "`{name}` is wrong about {path}"
-            );
+            let complaints = rule.complaints(&sources);
+            assert_eq!(complaints, Vec::<String>::new(), "`{name}` is wrong");
         }
     }
 }
