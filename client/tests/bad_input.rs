@@ -22,7 +22,7 @@ fn every_wrong_flag_is_named_with_its_value_and_the_remedy() {
             "--message-bytes|2000000000",
             "--message-bytes",
             "2000000000",
-            "to 1073741824",
+            "to 16777216",
         ),
         ("--rate|0", "--rate", "0", "above 0"),
         ("--rate|-1", "--rate", "-1", "above 0"),

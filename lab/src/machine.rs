@@ -107,6 +107,13 @@ fn connections_are_tracked() -> Option<bool> {
         .and_then(|_standing| Some(are_among(before, count()?)))
 }
 
+/// Entries that the kernel's connection tracking may have, and how many it has room for; `None` where there is none.
+pub fn tracking() -> Option<(u64, u64)> {
+    let most = number("/proc/sys/net/netfilter/nf_conntrack_max")?;
+    let count = number("/proc/sys/net/netfilter/nf_conntrack_count")?;
+    Some((most, most.saturating_sub(count)))
+}
+
 /// Whether our connections are among those that are tracked, from the counts before and with them. Those that are gone are
 /// remembered for minutes, and others come and go meanwhile: most of ours should show.
 fn are_among(before: u64, with: u64) -> bool {

@@ -8,6 +8,7 @@ mod lane;
 mod profile;
 mod record;
 mod server;
+mod tracking;
 
 pub use child::{Interrupted, Waiter};
 
@@ -172,6 +173,7 @@ impl Session<'_> {
         last: bool,
         pace: Option<Pace>,
     ) -> Result<Option<Pace>, Stop> {
+        tracking::await_room(self, scenario, round)?;
         let mut lanes = self.start_lanes(scenario, round)?;
         let pace = match pace {
             Some(pace) => {
