@@ -286,7 +286,7 @@ fn contender<'a>(before: &'a Run, after: &Run, baselines: Option<(&Run, &Run)>) 
 fn relative(runs: (&Run, &Run), baselines: (&Run, &Run), figure: Figure) -> Option<Estimate> {
     let ratios = |run, baseline| comparison::ratios(run, baseline, figure);
     match ratios(runs.1, baselines.1).zip(ratios(runs.0, baselines.0)) {
-        Some((after, before)) => comparison::between_runs(&after, &before),
+        Some((after, before)) => comparison::between_runs(comparison::Compared::Ratios, &after, &before),
         None => {
             let ratio = |run, baseline| Some(comparison::ratio(run, baseline, figure)?.estimate.median);
             let (after, before) = (ratio(runs.1, baselines.1)?, ratio(runs.0, baselines.0)?);

@@ -12,7 +12,7 @@ pub struct Rate(f64);
 
 /// Why a number or text is no rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("should be more than 0 and at most 1e8 (messages per second)")]
+#[error("should be a number above 0 and at most 1e8 (messages per second)")]
 pub struct RateError;
 
 impl Rate {

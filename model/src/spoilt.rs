@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::statistics;
 use crate::threshold::{
-    COUNTED_SECONDS_MIN, SEND_LAG_MICROS_MAX, SLICE_OTHERS_SHARE_MAX, SLICE_STOLEN_SHARE_MAX,
+    COUNTED_SECONDS_MIN, SLICE_OTHERS_SHARE_MAX, SLICE_SEND_LAG_MICROS_MAX, SLICE_STOLEN_SHARE_MAX,
     SLICE_WAITED_SHARE_MAX,
 };
 
@@ -70,7 +70,7 @@ const CRITERIA: [Criterion; 4] = [
     ),
     (
         |slice| slice.send_lag_micros_p99,
-        SEND_LAG_MICROS_MAX,
+        SLICE_SEND_LAG_MICROS_MAX,
         Cause::ClientLate,
     ),
 ];

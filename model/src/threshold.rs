@@ -25,6 +25,10 @@ pub const IDLE_CPU_PERCENT_MAX: f64 = 1.0;
 /// Other programs may use this much CPU, in percent of one core, before a report names them.
 pub const OTHERS_CPU_PERCENT_MAX: f64 = 10.0;
 
+/// Spoilt cycles: the 99th percentile of how late the client itself sends in a slice, in microseconds. In 1,136 slices of
+/// equal servers with 10,000 connections, slices that were 1 to 5 ms late cost as much as the others: 0.3 % less, with a
+/// standard deviation of 2 %. Beyond 10 ms the standard deviation was 7 %.
+pub const SLICE_SEND_LAG_MICROS_MAX: f64 = 5_000.0;
 /// Spoilt cycles: the client may be runnable and without a CPU for this share of a slice. On a quiet machine with two
 /// CPUs the share was 0.02 at most, in 240 slices.
 pub const SLICE_WAITED_SHARE_MAX: f64 = 0.1;

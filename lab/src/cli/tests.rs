@@ -353,7 +353,10 @@ fn what_is_wrong_in_a_sweep_is_named() {
             vec!["--connections", "10,20", "--rate", "0"],
             "--rate: `0` should be",
         ),
-        (vec!["--rate", "10,auto"], "--rate: `auto` should be more than 0"),
+        (
+            vec!["--rate", "10,auto"],
+            "--rate: `auto` should be a number above 0",
+        ),
         (vec!["--rate", "10,0"], "--rate: `0` should be"),
         (vec!["--linger", "10us,20"], "--linger: `20` is no duration"),
         (vec!["--linger", "10us,20ms"], "--linger: `20ms` is too long"),

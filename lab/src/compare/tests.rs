@@ -264,7 +264,7 @@ fn rules_read_after_over_before() {
     let (before, after) = (result(), with_cpu(result(), "tokio", 1.2));
     for (rule, holds) in [
         ("few: tokio cpu_micros_per_message > 1.05", true),
-        ("few: tokio cpu_micros_per_message > 1.3", false),
+        ("few: tokio cpu_micros_per_message > 1.4", false),
         ("few: tokio/epoll cpu_micros_per_message > 1.05", true),
         ("few: epoll cpu_micros_per_message > 1.05", false),
         ("few: epoll cpu_micros_per_message > 0.5", true),

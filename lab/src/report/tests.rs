@@ -144,7 +144,7 @@ fn a_sweep_is_a_table_a_metric() {
     let markdown = markdown::render(&sweep_of_connections());
     assert!(markdown.contains("## By connections"), "{markdown}");
     assert!(
-        markdown.contains("| 10,000 | 14.00  ×1.40 [1.33, 1.47] |"),
+        markdown.contains("| 10,000 | 14.00  ×1.40 [1.28, 1.53] |"),
         "{markdown}"
     );
 }
