@@ -156,6 +156,7 @@ fn images_are_small_and_dependencies_are_built_apart() {
         "Cargo.toml",
         "Cargo.lock",
         "sys",
+        "model",
         "telemetry",
         "server",
         "client",
