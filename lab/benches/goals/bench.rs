@@ -62,6 +62,16 @@ impl Bench {
         self.lab_for(1, section, action, words)
     }
 
+    /// One run with the defaults of `lab run`. A finished result that lies in the folder already is taken as it is, so that an
+    /// interrupted benchmark goes on where it ended.
+    pub fn by_default(&self, folder: &str, words: &[String]) -> Result<LabResult, String> {
+        let output = self.folder.join(folder);
+        match lab::store::load(&output.join("latest/result.json")) {
+            Ok(kept) if kept.complete => Ok(kept),
+            _ => self.start(&output, "run", words),
+        }
+    }
+
     /// The same with `times` as many cycles.
     pub fn lab_for(
         &self,
@@ -70,7 +80,13 @@ impl Bench {
         action: &str,
         words: &[String],
     ) -> Result<LabResult, String> {
-        let output = self.folder.join(section);
+        let rounds = (times * self.cycles).div_ceil(CYCLES).to_string();
+        let cycles = CYCLES.to_string();
+        let fixed = ["--slice", "200ms", "--cycles", &cycles, "--rounds", &rounds].map(str::to_owned);
+        self.start(&self.folder.join(section), action, &[&fixed[..], words].concat())
+    }
+
+    fn start(&self, output: &Path, action: &str, words: &[String]) -> Result<LabResult, String> {
         // The lab reads its flags from the environment, too: what stands there is not what the goals are for.
         let kept = ["PATH", "HOME", "TERM", "LANG"].map(|name| (name, std::env::var_os(name)));
         let kept = kept.into_iter().filter_map(|(name, value)| Some((name, value?)));
@@ -79,10 +95,8 @@ impl Bench {
             .env_clear()
             .envs(kept)
             .arg(action)
-            .args(["--slice", "200ms", "--cycles", &CYCLES.to_string()])
-            .args(["--rounds", &(times * self.cycles).div_ceil(CYCLES).to_string()])
             .arg("--output")
-            .arg(&output)
+            .arg(output)
             .args(words)
             .status()
             .map_err(|error| format!("the lab cannot be started: {error}"))?;

@@ -9,6 +9,8 @@ pub enum Goal {
     AtMost(f64),
     /// No less than this.
     AtLeast(f64),
+    /// No less than the first, no more than the second.
+    Between(f64, f64),
     /// The interval holds 1 and lies within 1 ± this.
     OneWithin(f64),
     /// Shown for comparison.
@@ -39,6 +41,8 @@ impl Row {
             Goal::AtMost(goal) if low > goal => "**missed**",
             Goal::AtLeast(goal) if low >= goal => "met",
             Goal::AtLeast(goal) if high < goal => "**missed**",
+            Goal::Between(least, most) if low >= least && high <= most => "met",
+            Goal::Between(least, most) if high < least || low > most => "**missed**",
             Goal::OneWithin(within) if low <= 1.0 && high >= 1.0 => {
                 if low >= 1.0 - within && high <= 1.0 + within {
                     "met"
@@ -47,7 +51,7 @@ impl Row {
                 }
             }
             Goal::OneWithin(_) => "**missed**",
-            Goal::AtMost(_) | Goal::AtLeast(_) => "too close to tell",
+            Goal::AtMost(_) | Goal::AtLeast(_) | Goal::Between(..) => "too close to tell",
         }
     }
 
@@ -67,6 +71,7 @@ impl Row {
         match self.goal {
             Goal::AtMost(goal) => format!("≤ {goal}{}", self.unit),
             Goal::AtLeast(goal) => format!("≥ {goal}{}", self.unit),
+            Goal::Between(least, most) => format!("{least} to {most}{}", self.unit),
             Goal::OneWithin(within) => format!("1 ± {within}"),
             Goal::None => String::new(),
         }

@@ -12,6 +12,7 @@ mod bench;
 mod coverage;
 mod goal;
 mod sections;
+mod widths;
 
 use std::fmt::Write;
 use std::process::ExitCode;

@@ -33,9 +33,19 @@ pub const SECTIONS: &[Section] = &[
         rows: null,
     },
     Section {
-        name: "coverage",
-        about: "both scenarios, 100 pairs of the same server each: how often the interval holds 1",
-        rows: crate::coverage::rows,
+        name: "coverage-few",
+        about: "50 connections, eight copies of one server: how often intervals hold 1, within runs and from run to run",
+        rows: |bench| crate::coverage::rows(bench, "few"),
+    },
+    Section {
+        name: "coverage-many",
+        about: "the same with 10,000 connections",
+        rows: |bench| crate::coverage::rows(bench, "many"),
+    },
+    Section {
+        name: "widths",
+        about: "a default run: how wide its intervals are, and how long it takes",
+        rows: crate::widths::rows,
     },
     Section {
         name: "burst",
@@ -177,12 +187,6 @@ fn of_many(result: &LabResult, contender: &str) -> Vec<Row> {
             goal: goal(Goal::AtMost(64.0)),
             found: single(further_bytes(result, contender)),
             unit: "",
-        },
-        Row {
-            what: format!("many: {contender}, {connections} connections established"),
-            goal: goal(Goal::AtMost(1.0)),
-            found: single(Some(run.client.ramp_seconds)),
-            unit: " s",
         },
         Row {
             what: format!("many: {contender}, CPU while {connections} connections are quiet"),
