@@ -2,7 +2,7 @@
 //!
 //! The main thread (`team`) tells worker threads what to do; each worker has one epoll and its share of the
 //! connections. `plan`, `pace`, `queue`, `rota`, `message`, `connection`, `carried`, `ledger` and `text` are pure: they do
-//! no I/O and never read the clock. [`summary`] is what the lab knows of us.
+//! no I/O and never read the clock. [`model::protocol`] is what the lab knows of us.
 
 mod carried;
 mod cli;

@@ -1,7 +1,7 @@
 //! Runs contenders against scenarios under equal load and reports what each costs.
 //!
-//! [`cli`] turns flags into a [`config::Config`]; [`runner`] does what it says and fills a [`result::LabResult`];
-//! [`verdict`] and [`comparison`] say what may be believed of it; [`store`] keeps it; [`report`] shows it. What is
+//! [`cli`] turns flags into a [`model::config::Config`]; [`runner`] does what it says and fills a [`model::result::LabResult`];
+//! [`model::judge`] and [`model::comparison`] say what may be believed of it; [`store`] keeps it; [`report`] shows it. What is
 //! pure (no I/O, no clock) says so in its first line.
 
 pub mod cli;
