@@ -1,7 +1,7 @@
 //! The command line: `Args` mirrors the flags, `Config` cannot be wrong. Past this file nobody sees `Args`.
 
 use std::ffi::OsString;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::Parser;
@@ -15,12 +15,13 @@ use model::rate::{Rate, RateError};
 
 /// The load generator of echolab: keeps its rate, checks every reply byte by byte, and says what it saw.
 ///
-/// Exit codes: 0, it ran (also when it was stopped by Ctrl-C, with the summary of what there was until then); 1, it
-/// failed, or replies were wrong, or no connection was left; 2, bad input or a limit that the need exceeds.
+/// Exit codes: 0, the load was what was asked for (also when Ctrl-C ended it, with the summary until then). 1, it
+/// failed, or replies were wrong, or no connection was left. 2, bad input or a limit that the need exceeds. 3, it ran, but
+/// the load was not what was asked for: the first lines say why.
 #[derive(Debug, Parser)]
 #[command(name = "client", version, allow_negative_numbers = true)]
 struct Args {
-    /// The echo server's address; a name may be used for the host.
+    /// The echo server's address. Of a name's addresses the first that accepts a connection is used.
     #[arg(long, env, value_name = "HOST:PORT")]
     target: String,
     /// Connections to open.
@@ -151,6 +152,8 @@ pub enum Sources {
     Listed(Vec<IpAddr>),
 }
 
+/// How long one of several addresses may take to accept a connection.
+const PROBE_PATIENCE: Duration = Duration::from_secs(3);
 /// The longest duration that is accepted as input.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -217,7 +220,7 @@ fn validate(args: Args) -> Result<Config, Failure> {
             json: args.json,
         },
     };
-    let address = resolve(&args.target)?;
+    let address = resolve(&args.target, timeout)?;
     let sources = sources(args.sources.as_deref(), address)?;
     let threads = match (&args.threads, &cpus) {
         (Some(text), _) => whole("threads", text, 1, 1024)? as usize,
@@ -294,8 +297,8 @@ fn cpus(text: &str) -> Result<CpuSet, Failure> {
     }
 }
 
-/// The target's address. Of several, an IPv4 one is preferred: servers listen there more often.
-fn resolve(target: &str) -> Result<SocketAddr, Failure> {
+/// The target's address. Of several, the first one in the resolver's order that accepts a connection.
+fn resolve(target: &str, timeout: Duration) -> Result<SocketAddr, Failure> {
     let remedy = "give the echo server as HOST:PORT, such as 127.0.0.1:8888";
     match target.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {}
@@ -306,12 +309,38 @@ fn resolve(target: &str) -> Result<SocketAddr, Failure> {
             format!("its host cannot be resolved ({error}); correct the name, or give an IP address");
         bad("target", target, &remedy)
     })?;
-    let mut found: Vec<SocketAddr> = found.collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    found
-        .first()
-        .copied()
-        .ok_or_else(|| bad("target", target, "its host has no address; correct the name"))
+    // A name may stand twice in the hosts file.
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for address in found {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    match addresses[..] {
+        [] => Err(bad("target", target, "its host has no address; correct the name")),
+        // Whether it accepts connections, the first of them will show.
+        [only] => Ok(only),
+        _ => first_that_accepts(target, &addresses, timeout.min(PROBE_PATIENCE)),
+    }
+}
+
+fn first_that_accepts(
+    target: &str,
+    addresses: &[SocketAddr],
+    patience: Duration,
+) -> Result<SocketAddr, Failure> {
+    let mut tried = Vec::new();
+    for address in addresses {
+        match TcpStream::connect_timeout(address, patience) {
+            Ok(_) => return Ok(*address),
+            Err(error) => tried.push(format!("{address}: {error}")),
+        }
+    }
+    let remedy = format!(
+        "none of its addresses accepts a connection ({}): start the server there, or correct the address",
+        tried.join("; ")
+    );
+    Err(bad("target", target, &remedy))
 }
 
 fn sources(text: Option<&str>, target: SocketAddr) -> Result<Sources, Failure> {
@@ -400,4 +429,30 @@ fn bad(flag: &str, value: &str, remedy: &str) -> Failure {
     Failure::input(format!(
         "--{flag} {value} (or {variable} in the environment): {remedy}"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_address_that_accepts_is_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let open = listener.local_addr().unwrap();
+        // Port 1 of loopback addresses is nobody's.
+        let shut: Vec<SocketAddr> = vec!["127.0.0.1:1".parse().unwrap(), "127.0.0.2:1".parse().unwrap()];
+        let second = Duration::from_secs(1);
+        assert_eq!(first_that_accepts("name:1", &[shut[0], open], second), Ok(open));
+        let said = first_that_accepts("name:1", &shut, second)
+            .unwrap_err()
+            .to_string();
+        for part in [
+            "--target name:1",
+            "127.0.0.1:1: ",
+            "127.0.0.2:1: ",
+            "start the server there",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
 }

@@ -4,9 +4,14 @@ use std::time::Duration;
 
 use telemetry::latency::{Latency, Tally};
 
-use crate::clock::{self, Nanos};
+use crate::clock::{self, Nanos, SECOND};
 use crate::metrics::{self, Errors};
-use model::protocol::{Quantiles, Slice, Spread};
+use model::protocol::{Slice, Spread};
+use model::quantiles::Quantiles;
+use model::threshold::STALL_SECONDS_MIN;
+
+/// A shorter stretch without a CPU is the kernel's.
+const STALL_MIN: Nanos = (STALL_SECONDS_MIN * SECOND as f64) as Nanos;
 
 /// One thread's notes of one slice.
 #[derive(Debug, Clone)]
@@ -37,6 +42,10 @@ pub struct Ledger {
     pub busy: Nanos,
     /// Time before `end` that the thread was ready to run and had no CPU; `None` where the kernel does not say.
     pub waited: Option<Nanos>,
+    /// Time that the thread did not run although it was to, and the longest stretch of it.
+    pub stalled: Nanos,
+    /// The longest such stretch.
+    pub longest_stall: Nanos,
     /// Message bytes sent.
     pub sent_bytes: u64,
     /// Message bytes received.
@@ -51,6 +60,10 @@ pub struct Ledger {
     pub service: Tally,
     /// From due and free to the actual send.
     pub send_lag: Tally,
+    /// How long requests without a reply had been due.
+    pub response_open: Tally,
+    /// How long sent requests without a reply had been under way.
+    pub service_open: Tally,
 }
 
 impl Ledger {
@@ -70,6 +83,8 @@ impl Ledger {
             thinking: 0,
             busy: 0,
             waited: None,
+            stalled: 0,
+            longest_stall: 0,
             sent_bytes: 0,
             received_bytes: 0,
             complaint: None,
@@ -77,6 +92,23 @@ impl Ledger {
             response: Tally::new(),
             service: Tally::new(),
             send_lag: Tally::new(),
+            response_open: Tally::new(),
+            service_open: Tally::new(),
+        }
+    }
+
+    /// Notes that a request, due at `due` and sent at `sent`, was given up at `now`.
+    pub fn lost(&mut self, due: Nanos, sent: Nanos, now: Nanos) {
+        self.response_open.record(now.saturating_sub(due));
+        self.service_open.record(now.saturating_sub(sent));
+    }
+
+    /// Notes a stretch in which the thread did not run although it was to. Short ones are the kernel's.
+    #[inline]
+    pub fn stall(&mut self, stretch: Nanos) {
+        if stretch >= STALL_MIN {
+            self.stalled += stretch;
+            self.longest_stall = self.longest_stall.max(stretch);
         }
     }
 
@@ -98,6 +130,8 @@ impl Ledger {
 pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
     let mut all = Ledger::new(0, 0);
     let (mut response, mut service, mut send_lag) = (Latency::new(), Latency::new(), Latency::new());
+    let (mut response_open, mut service_open) = (Latency::new(), Latency::new());
+    let (mut stalled, mut longest_stall) = (0, 0);
     let mut span = 0;
     let mut drain = 0;
     let mut busy_share = 0.0f64;
@@ -113,6 +147,8 @@ pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
                 waited_share = Some(waited_share.unwrap_or(0.0).max(share));
             }
         }
+        stalled = stalled.max(ledger.stalled);
+        longest_stall = longest_stall.max(ledger.longest_stall);
         all.due += ledger.due;
         all.sent += ledger.sent;
         all.replies += ledger.replies;
@@ -128,7 +164,13 @@ pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
         ledger.response.add_to(&mut response);
         ledger.service.add_to(&mut service);
         ledger.send_lag.add_to(&mut send_lag);
+        ledger.response_open.add_to(&mut response_open);
+        ledger.service_open.add_to(&mut service_open);
     }
+    let text = |open: &Latency| match open.count() {
+        0 => String::new(),
+        _ => open.to_base64(),
+    };
     let mean = |time: Nanos| if span == 0 { 0.0 } else { time as f64 / span as f64 };
     Slice {
         seconds: clock::seconds(span),
@@ -144,19 +186,24 @@ pub fn merge(ledgers: &[Ledger], cpu: Duration) -> Slice {
         cpu_seconds: cpu.as_secs_f64(),
         busy_share: busy_share.min(1.0),
         waited_share,
+        stalled_seconds: clock::seconds(stalled),
+        longest_stall_seconds: clock::seconds(longest_stall),
         sent_bytes: all.sent_bytes,
         received_bytes: all.received_bytes,
-        response_micros: Quantiles::from(&response),
-        service_micros: Quantiles::from(&service),
+        response_micros: Quantiles::of(&response, &response_open),
+        service_micros: Quantiles::of(&service, &service_open),
         send_lag_micros: Quantiles::from(&send_lag),
         response_histogram: response.to_base64(),
         service_histogram: service.to_base64(),
+        response_open_histogram: text(&response_open),
+        service_open_histogram: text(&service_open),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::quantiles::Quantile;
 
     #[test]
     fn a_reply_in_the_drain_counts_but_not_in_time_and_its_flight_is_cut() {
@@ -171,12 +218,12 @@ mod tests {
         assert!((slice.drain_seconds - 4e-6).abs() < 1e-12);
         assert!((slice.in_flight_mean - 0.4).abs() < 1e-9);
         assert!(
-            (slice.response_micros.max - 6.0).abs() < 0.01,
+            (slice.response_micros.max.unwrap() - 6.0).abs() < 0.01,
             "{:?}",
             slice.response_micros
         );
         assert!(
-            (slice.service_micros.max - 5.0).abs() < 0.01,
+            (slice.service_micros.max.unwrap() - 5.0).abs() < 0.01,
             "{:?}",
             slice.service_micros
         );
@@ -206,6 +253,37 @@ mod tests {
             Duration::ZERO,
         );
         assert_eq!(slice.waited_share, Some(0.25));
+    }
+
+    #[test]
+    fn what_was_lost_makes_a_quantile_a_lower_bound() {
+        let mut ledger = Ledger::new(0, 10_000);
+        (ledger.due, ledger.sent) = (3, 2);
+        ledger.reply(0, 1_000, 5_000);
+        ledger.lost(1_000, 2_000, 9_000);
+        ledger.response_open.record(6_000);
+        let slice = merge(&[ledger], Duration::ZERO);
+        let account = slice.account();
+        assert_eq!(
+            (account.never_sent, account.lost, account.answered_in_time),
+            (1, 1, 1)
+        );
+        let max = slice.response_micros.bounded(Quantile::Max).unwrap();
+        assert!(max.at_least && (max.micros - 8.0).abs() < 0.01, "{max:?}");
+        let max = slice.service_micros.bounded(Quantile::Max).unwrap();
+        assert!(max.at_least && (max.micros - 7.0).abs() < 0.01, "{max:?}");
+        assert!(!slice.response_open_histogram.is_empty());
+    }
+
+    #[test]
+    fn short_pauses_are_no_stalls() {
+        let mut ledger = Ledger::new(0, SECOND);
+        for stretch in [1_000, STALL_MIN - 1, 2 * STALL_MIN, STALL_MIN] {
+            ledger.stall(stretch);
+        }
+        let slice = merge(&[ledger, Ledger::new(0, SECOND)], Duration::ZERO);
+        let seconds = (slice.stalled_seconds, slice.longest_stall_seconds);
+        assert_eq!(seconds, (3.0 * STALL_SECONDS_MIN, 2.0 * STALL_SECONDS_MIN));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod cli;
 mod clock;
 mod connection;
 mod control;
+mod deviation;
 mod failure;
 mod ledger;
 mod message;
@@ -43,8 +44,9 @@ use progress::Progress;
 use team::{Input, Ramp, Team};
 use worker::Setup;
 
-/// The client, from its arguments (the program's name first) to its exit code: 0 when it ran, 1 when it failed or
-/// replies were wrong or no connection was left, 2 for bad input.
+/// The client, from its arguments (the program's name first) to its exit code: 0 when it ran and the load was what was
+/// asked for, 1 when it failed or replies were wrong or no connection was left, 2 for bad input, 3 when it ran but the
+/// load was not what was asked for.
 pub fn main(arguments: Vec<OsString>) -> ExitCode {
     let config = match cli::parse(arguments) {
         Ok(Some(config)) => config,

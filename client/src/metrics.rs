@@ -68,6 +68,29 @@ impl Reason {
     }
 }
 
+/// What became of a request that fell due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// A right reply came before the end of the slice.
+    AnsweredInTime,
+    /// A right reply came after it.
+    AnsweredLate,
+    /// It was sent and got no right reply.
+    Lost,
+    /// It was not sent before the end of the slice.
+    NeverSent,
+}
+
+impl Outcome {
+    /// All outcomes with the texts that stand in metrics.
+    pub const ALL: [(Outcome, &str); 4] = [
+        (Outcome::AnsweredInTime, "answered_in_time"),
+        (Outcome::AnsweredLate, "answered_late"),
+        (Outcome::Lost, "lost"),
+        (Outcome::NeverSent, "never_sent"),
+    ];
+}
+
 /// Errors by reason.
 pub type Errors = [u64; Reason::ALL.len()];
 
@@ -96,6 +119,10 @@ pub struct Block {
     pub established: Counter,
     /// Connections that stood and do no more.
     pub closed: Counter,
+    /// Requests of ended slices by outcome, as [`Outcome`] orders them.
+    pub outcomes: [Counter; Outcome::ALL.len()],
+    /// Nanoseconds in which the thread did not run although it was to.
+    pub stalled_nanos: Counter,
     /// Nanoseconds at work.
     pub busy_nanos: Counter,
     /// From due to reply.
@@ -111,6 +138,11 @@ impl Block {
     /// Counts an error.
     pub fn error(&self, reason: Reason) {
         self.errors[reason as usize].add(1);
+    }
+
+    /// Counts the requests of a slice that has ended.
+    pub fn outcome(&self, outcome: Outcome, requests: u64) {
+        self.outcomes[outcome as usize].add(requests);
     }
 
     /// Errors so far.
@@ -180,6 +212,14 @@ impl Source for Board {
             .with(&["established"], total(|block| &block.established))
             .with(&["closed"], total(|block| &block.closed));
         let busy_nanos: Nanos = self.sum(|block| &block.busy_nanos);
+        let stalled_nanos: Nanos = self.sum(|block| &block.stalled_nanos);
+        let mut due = Family::new(&names::CLIENT_DUE);
+        for (outcome, text) in Outcome::ALL {
+            due = due.with(
+                &[text],
+                self.sum(|block| &block.outcomes[outcome as usize]) as f64,
+            );
+        }
         vec![
             Family::of(&names::CLIENT_REQUESTS, total(|block| &block.requests)),
             Family::of(&names::CLIENT_REPLIES, total(|block| &block.replies)),
@@ -189,6 +229,8 @@ impl Source for Board {
                 &names::CLIENT_OFFERED_RATE,
                 f64::from_bits(self.offered.load(Ordering::Relaxed)),
             ),
+            due,
+            Family::of(&names::CLIENT_STALLED_SECONDS, clock::seconds(stalled_nanos)),
             Family::of(&names::CLIENT_BUSY_SECONDS, clock::seconds(busy_nanos)),
             Family::new(&names::CLIENT_RESPONSE).with_buckets(&[], &self.histogram(|block| &block.response)),
             Family::new(&names::CLIENT_SERVICE).with_buckets(&[], &self.histogram(|block| &block.service)),
@@ -214,6 +256,9 @@ mod tests {
         );
         for (index, (reason, _)) in Reason::ALL.iter().enumerate() {
             assert_eq!(*reason as usize, index);
+        }
+        for (index, (outcome, _)) in Outcome::ALL.iter().enumerate() {
+            assert_eq!(*outcome as usize, index);
         }
     }
 }

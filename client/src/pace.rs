@@ -14,6 +14,10 @@ use crate::clock::{Nanos, SECOND};
 use crate::plan::Share;
 use crate::random::{self, mix};
 use model::pace::{Arrivals, Pace};
+use telemetry::latency::Tally;
+
+/// So many unsent requests of one connection are counted one by one.
+const OPEN_MAX: u64 = 100_000;
 
 /// One connection's next request: when it is due, and what the one after it follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,6 +169,30 @@ impl Schedule {
                     .take_while(|tick| tick.due < end)
                     .count() as u64
             }
+        }
+    }
+
+    /// Counts how long the requests of one connection that are due before `end`, from `tick`'s on, have been due then.
+    /// Returns how many there are. Beyond [`OPEN_MAX`] every so many stand for all.
+    pub fn open(&self, tick: Tick, end: Nanos, ages: &mut Tally) -> u64 {
+        let count = self.remaining(tick, end);
+        let step = count.div_ceil(OPEN_MAX).max(1);
+        let mut next = tick;
+        let mut left = count;
+        while left > 0 {
+            let stand_for = step.min(left);
+            ages.record_many(end.saturating_sub(next.due), stand_for);
+            left -= stand_for;
+            next = self.later(next, stand_for);
+        }
+        count
+    }
+
+    /// The request of the same connection that comes `turns` requests after `tick`'s.
+    fn later(&self, tick: Tick, turns: u64) -> Tick {
+        match &self.law {
+            Law::Even { connections, .. } => self.even(tick.state + turns * connections),
+            _ => (0..turns).fold(tick, |tick, _| self.next(tick, tick.due)),
         }
     }
 

@@ -3,12 +3,15 @@
 use std::process::ExitCode;
 
 use crate::cli::{Config, Load};
+use crate::deviation;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::team::{Ramp, Team};
 use crate::text;
 use model::protocol::Summary;
 
+/// It ran, but the load was not what was asked for.
+const NOT_AS_ASKED: u8 = 3;
 /// The version of the summary's format.
 const SCHEMA: u32 = 1;
 
@@ -32,14 +35,18 @@ pub fn run(
     let window = team.slice(&load.pace, load.duration, true, &mut progress)?;
     progress.clear();
     let complaint = team.complaint.take();
+    let deviations = deviation::deviations(&window, &load.pace, config.connections as u64);
     let summary = Summary {
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         target: config.target.clone(),
+        address: config.address.to_string(),
         connections: config.connections as u64,
         message_bytes: u64::from(config.message_bytes),
         pace: load.pace,
         ramp_seconds: ramp.seconds,
+        account: window.account(),
+        deviations: deviations.iter().map(ToString::to_string).collect(),
         window,
         totals: team.finish()?,
     };
@@ -52,7 +59,8 @@ pub fn run(
     let bad_replies = summary.totals.errors.contains_key("bad_reply");
     Ok(match bad_replies || summary.window.connections == 0 {
         true => ExitCode::from(1),
-        false => ExitCode::SUCCESS,
+        false if deviations.is_empty() => ExitCode::SUCCESS,
+        false => ExitCode::from(NOT_AS_ASKED),
     })
 }
 

@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use model::pace::Pace;
-use model::protocol::{Quantiles, Slice, Spread, Summary};
-use model::threshold::{BUSY_SHARE_MAX, SEND_LAG_MICROS_MAX, WAITED_SHARE_MAX};
+use model::protocol::{Account, Slice, Spread, Summary};
+use model::quantiles::{Quantile, Quantiles};
+use model::threshold::{BUSY_SHARE_MAX, WAITED_SHARE_MAX};
 
-/// The summary in words, with a line for whatever makes it doubtful.
+/// The summary in words. It begins with what was not as asked for, and with what makes it doubtful.
 pub fn render(summary: &Summary, complaint: Option<&str>) -> String {
     let (mut text, window) = (String::new(), &summary.window);
     let mut line = |label: &str, value: String| {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{label:<13} {value}");
     };
-    line(
-        "target",
-        format!("{}, {}", summary.target, count(window.connections, "connection")),
-    );
+    for deviation in &summary.deviations {
+        line("NOT AS ASKED", deviation.clone());
+    }
+    for warning in warnings(summary, complaint) {
+        line("WARNING", warning);
+    }
+    line("target", target(summary));
     line("pace", pace(&summary.pace, summary.message_bytes));
     line("ramp", format!("{:.2} s", summary.ramp_seconds));
     line(
@@ -29,6 +33,7 @@ pub fn render(summary: &Summary, complaint: Option<&str>) -> String {
         ),
     );
     line("replies", replies(window, &summary.pace));
+    line("account", account(&summary.account));
     if let Some(spread) = &summary.totals.spread {
         line("spread", spread_of(spread, summary.connections));
     }
@@ -54,10 +59,27 @@ pub fn render(summary: &Summary, complaint: Option<&str>) -> String {
         "own CPU",
         format!("{cpu}, busiest thread {:.0} % busy", window.busy_share * 100.0),
     );
-    for warning in warnings(summary, complaint) {
-        line("WARNING", warning);
-    }
     text
+}
+
+fn target(summary: &Summary) -> String {
+    let connections = count(summary.window.connections, "connection");
+    match summary.address == summary.target || summary.address.is_empty() {
+        true => format!("{}, {connections}", summary.target),
+        false => format!("{} at {}, {connections}", summary.target, summary.address),
+    }
+}
+
+fn account(account: &Account) -> String {
+    format!(
+        "{} due: {} sent, {} never sent; of those sent {} answered in time, {} late, {} lost",
+        account.due,
+        account.sent,
+        account.never_sent,
+        account.answered_in_time,
+        account.answered_late,
+        account.lost
+    )
 }
 
 fn pace(pace: &Pace, message_bytes: u64) -> String {
@@ -111,18 +133,25 @@ fn spread_of(spread: &Spread, connections: u64) -> String {
 }
 
 fn quantiles(of: &Quantiles) -> String {
+    let shown = |name: Quantile| match of.bounded(name) {
+        Some(bounded) if bounded.at_least => format!("> {}", time(bounded.micros)),
+        Some(bounded) => time(bounded.micros),
+        None => "–".to_owned(),
+    };
     format!(
         "p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
-        time(of.p50),
-        time(of.p90),
-        time(of.p99),
-        time(of.p999),
-        time(of.max)
+        shown(Quantile::P50),
+        shown(Quantile::P90),
+        shown(Quantile::P99),
+        shown(Quantile::P999),
+        shown(Quantile::Max)
     )
 }
 
-fn time(micros: f64) -> String {
+/// A time to read.
+pub fn time(micros: f64) -> String {
     match micros {
+        micros if micros < 10.0 => format!("{micros:.1} µs"),
         micros if micros < 1e3 => format!("{micros:.0} µs"),
         micros if micros < 1e6 => format!("{:.2} ms", micros / 1e3),
         micros => format!("{:.2} s", micros / 1e6),
@@ -140,22 +169,16 @@ fn errors(errors: &BTreeMap<String, u64>) -> String {
     }
 }
 
-fn count(number: u64, of: &str) -> String {
+/// A number of things.
+pub fn count(number: u64, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
+/// What makes figures doubtful although the load was what was asked for.
 fn warnings(summary: &Summary, complaint: Option<&str>) -> Vec<String> {
     let (mut warnings, window) = (Vec::new(), &summary.window);
     if let Some(complaint) = complaint {
         warnings.push(format!("bad replies; the first one: {complaint}"));
-    }
-    if window.connections < summary.connections {
-        let lost = summary.connections - window.connections;
-        warnings.push(format!(
-            "{} of {} did not last to the end",
-            lost,
-            count(summary.connections, "connection")
-        ));
     }
     if window.busy_share > BUSY_SHARE_MAX {
         warnings.push(format!(
@@ -167,12 +190,6 @@ fn warnings(summary: &Summary, complaint: Option<&str>) -> Vec<String> {
         warnings.push(format!(
             "the client waited for a CPU {:.0} % of the time, because others had it; give it CPUs of its own, and no more --threads than those",
             share * 100.0
-        ));
-    }
-    if matches!(summary.pace, Pace::Open { .. }) && window.send_lag_micros.p99 > SEND_LAG_MICROS_MAX {
-        warnings.push(format!(
-            "the client was late: the p99 of its send lag is {}; give it CPUs of its own, or lower --rate",
-            time(window.send_lag_micros.p99)
         ));
     }
     warnings

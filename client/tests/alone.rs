@@ -34,7 +34,12 @@ fn every_byte_is_conserved_at_every_pace_and_size() {
         let server = Server::echo();
         let outcome = against(&server, &format!("--warm-up|100ms|--duration|400ms|{arguments}"));
         let summary = outcome.summary();
-        assert_eq!(outcome.code, Some(0), "{arguments}: {}", outcome.stderr);
+        // A machine that is busy with other tests may make the client late.
+        assert!(
+            matches!(outcome.code, Some(0 | 3)),
+            "{arguments}: {}",
+            outcome.stderr
+        );
         let (window, totals) = (&summary.window, &summary.totals);
         assert!(totals.errors.is_empty(), "{arguments}: {:?}", totals.errors);
         assert!(window.replies > 0, "{arguments}");
@@ -225,7 +230,7 @@ fn closes_and_resets_are_told_apart() {
             "{:?}",
             window.errors
         );
-        assert_eq!(outcome.code, Some(0), "an error costs a connection, not the run");
+        assert_eq!(outcome.code, Some(3), "the run goes on, with fewer connections");
     }
 }
 
@@ -242,10 +247,11 @@ fn a_stall_shows_in_response_time_and_service_time_alone_would_hide_it() {
     let arguments = "--connections|1|--rate|1000|--arrivals|poisson|--warm-up|0|--duration|3s";
     let window = against(&server, arguments).summary().window;
     let (response, service) = (window.response_micros, window.service_micros);
-    assert!(response.p999 > 200_000.0, "{response:?}");
-    assert!(response.p90 > 50_000.0, "{response:?}");
+    assert!(response.p999.unwrap() > 200_000.0, "{response:?}");
+    assert!(response.p90.unwrap() > 50_000.0, "{response:?}");
     // A stall holds up one request that was sent, and three hundred that should have been.
-    assert!(service.p99 < response.p99 / 2.0, "{service:?} {response:?}");
+    let (service_p99, response_p99) = (service.p99.unwrap(), response.p99.unwrap());
+    assert!(service_p99 < response_p99 / 2.0, "{service:?} {response:?}");
 }
 
 #[test]
@@ -261,8 +267,9 @@ fn ctrl_c_stops_offering_and_the_summary_is_of_what_there_is() {
     }
     sys::child::terminate(client.child.id()).unwrap();
     let (status, stdout) = client.end();
-    assert_eq!(status.code(), Some(0));
     let summary: model::protocol::Summary = serde_json::from_str(&stdout).unwrap();
+    let expected = if summary.deviations.is_empty() { 0 } else { 3 };
+    assert_eq!(status.code(), Some(expected), "{:?}", summary.deviations);
     assert!(
         summary.window.seconds > 0.5 && summary.window.seconds < 3000.0,
         "{}",
@@ -315,6 +322,8 @@ fn metrics_say_what_goes_on() {
         "response_seconds_count",
         "service_seconds_bucket",
         "send_lag_seconds_sum",
+        "due_requests_total{outcome=\"never_sent\"}",
+        "stalled_seconds_total",
         "busy_seconds_total",
     ] {
         assert!(text.contains(&format!("echolab_client_{part}")), "{part}");
@@ -322,7 +331,8 @@ fn metrics_say_what_goes_on() {
     assert!(text.contains("process_cpu_seconds_total"));
     check_with_promtool(&text);
     sys::child::terminate(client.child.id()).unwrap();
-    assert_eq!(client.end().0.code(), Some(0));
+    // A machine that is busy with other tests may make the client late.
+    assert!(matches!(client.end().0.code(), Some(0 | 3)));
 }
 
 fn fetch(address: &str) -> String {

@@ -24,7 +24,7 @@ use crate::scenarios as known;
 pub use cpus::Cores;
 use flags::Common;
 use model::config::{Config, Until};
-use model::contender::Contender;
+use model::contender::{Contender, Origin};
 use model::epoll::EpollOptions;
 use model::rate::Rate;
 use model::scenario::{Load, Overrides, Scenario, ScenarioError};
@@ -289,6 +289,7 @@ impl Common {
                 half_width,
                 max_time_seconds: self.max_time.as_secs_f64(),
             }),
+            await_restarts_seconds: self.await_restarts.map(|limit| limit.as_secs_f64()),
             output: self.output,
             fail_if: self.fail_if,
             undecided: self.undecided,
@@ -312,6 +313,13 @@ impl Common {
                     "`{}` is how long profiles take, and none are taken: add --profile, or leave it out",
                     self.profile_seconds
                 ),
+            ));
+        }
+        let found = |contender: &Contender| matches!(contender.origin, Origin::Running { .. });
+        if self.typed.has("--await-restarts") && !contenders.iter().any(found) {
+            return Err(of_flag(
+                "--await-restarts",
+                "the lab starts all contenders itself, in each round afresh: leave it out",
             ));
         }
         if contenders.iter().any(contender::is_epoll) {

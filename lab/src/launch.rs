@@ -105,7 +105,8 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> Exit {
         input_faults: 0,
         cpus: config.cpus.all(),
         parked: Default::default(),
-        reached: Default::default(),
+        processes: Default::default(),
+        silent: Default::default(),
     };
     name_neighbours(&mut session);
     let outcome = session.run();

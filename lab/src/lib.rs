@@ -22,6 +22,7 @@ pub mod progress;
 pub mod report;
 pub mod runner;
 pub mod scenarios;
+pub mod source;
 pub mod store;
 pub mod sweep;
 

@@ -1,27 +1,20 @@
-//! What a contender uses: read from its CPU clock and /proc when it runs here, scraped from its metrics when not.
+//! What a contender uses, and how a page of metrics says so. The lab believes no number that makes no sense.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sys::cpu::CpuSet;
 use telemetry::names;
-use telemetry::process::{ContextSwitches, CpuModes, Memory};
+use telemetry::process::Memory;
 
 /// Longer than any honest scrape, shorter than a user's patience.
-const SCRAPE_TIMEOUT: Duration = Duration::from_secs(5);
+const SCRAPE_TIMEOUT: Duration = Duration::from_secs(2);
+/// No counter or gauge that the lab reads is larger.
+const VALUE_MAX: f64 = 1e18;
 
 /// What Go's official Prometheus client calls the number of heap objects ever allocated, and their bytes.
 const GO_ALLOCATIONS: &str = "go_memstats_mallocs_total";
 const GO_ALLOCATED_BYTES: &str = "go_memstats_alloc_bytes_total";
-
-/// Where a contender's figures come from.
-#[derive(Debug, Clone, Default)]
-pub struct Source {
-    /// Its process, when it runs on this machine and the lab started it.
-    pub pid: Option<u32>,
-    /// The URL of its metrics, if it has any.
-    pub metrics: Option<String>,
-}
 
 /// What is read around every slice.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -35,6 +28,8 @@ pub struct Reading {
 /// What is read once before and once after all slices: reading it costs more, or is coarse.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Totals {
+    /// When its process started, in seconds since 1970; only a metrics page tells.
+    pub started_at: Option<f64>,
     /// CPU time in user mode and in all.
     pub cpu_modes: Option<(f64, f64)>,
     /// Voluntary context switches.
@@ -58,54 +53,6 @@ pub struct EpollTotals {
     pub readable_events: f64,
     /// Connections that it watches; 0 when it does not say.
     pub connections: f64,
-}
-
-impl Source {
-    /// CPU time alone: for the instant before a slice.
-    pub fn cpu_seconds(&self) -> Option<f64> {
-        match (self.pid, &self.metrics) {
-            (Some(pid), _) => cpu_clock(pid),
-            (None, Some(url)) => scrape(url).ok()?.value(names::CPU_SECONDS.name, &[]),
-            (None, None) => None,
-        }
-    }
-
-    /// CPU time first, then memory.
-    pub fn read(&self) -> Reading {
-        match (self.pid, &self.metrics) {
-            (Some(pid), _) => Reading {
-                cpu_seconds: cpu_clock(pid),
-                memory: Memory::of(pid).ok(),
-            },
-            (None, Some(url)) => scrape(url).map_or_else(|_| Reading::default(), |text| text.reading()),
-            (None, None) => Reading::default(),
-        }
-    }
-
-    /// What its metrics say, completed from /proc when it runs here.
-    pub fn totals(&self) -> Totals {
-        let scraped = self.metrics.as_ref().and_then(|url| scrape(url).ok());
-        let mut totals = scraped.map_or_else(Totals::default, |text| text.totals());
-        if let Some(pid) = self.pid {
-            if totals.cpu_modes.is_none()
-                && let Ok(modes) = CpuModes::of(pid)
-            {
-                totals.cpu_modes = Some((modes.user_seconds, modes.user_seconds + modes.system_seconds));
-            }
-            if totals.voluntary_switches.is_none() {
-                totals.voluntary_switches = ContextSwitches::of(pid)
-                    .ok()
-                    .map(|switches| switches.voluntary as f64);
-            }
-        }
-        totals
-    }
-}
-
-fn cpu_clock(pid: u32) -> Option<f64> {
-    sys::clock::process_cpu_time(pid)
-        .ok()
-        .map(|time| time.as_secs_f64())
 }
 
 /// CPU time of the whole machine since it was started, over all CPUs.
@@ -163,11 +110,22 @@ impl std::iter::Sum for MachineCpu {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposition(String);
 
+/// Why a page of metrics could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ScrapeError {
+    /// It did not answer in time.
+    #[error("{0} did not answer within {limit} s", limit = SCRAPE_TIMEOUT.as_secs())]
+    Silent(String),
+    /// It answered, and not with metrics; or nothing listens there.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// Fetches metrics.
 ///
 /// # Errors
-/// In plain words: nothing listens, no answer in time, no success, no text.
-pub fn scrape(url: &str) -> Result<Exposition, String> {
+/// With the address: nothing listens, no answer in time, no success, no text.
+pub fn scrape(url: &str) -> Result<Exposition, ScrapeError> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .timeout_global(Some(SCRAPE_TIMEOUT))
         .build()
@@ -176,9 +134,13 @@ pub fn scrape(url: &str) -> Result<Exposition, String> {
         .get(url)
         .call()
         .and_then(|mut response| response.body_mut().read_to_string());
-    fetched
-        .map(Exposition)
-        .map_err(|error| format!("cannot scrape {url}: {error}"))
+    fetched.map(Exposition).map_err(|error| match error {
+        ureq::Error::Timeout(_) => ScrapeError::Silent(url.to_owned()),
+        ureq::Error::StatusCode(status) => {
+            ScrapeError::Refused(format!("{url} answered with status {status}"))
+        }
+        error => ScrapeError::Refused(format!("{url} cannot be read: {error}")),
+    })
 }
 
 impl Exposition {
@@ -186,6 +148,24 @@ impl Exposition {
     #[cfg(test)]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The first sample that the lab would read and that is no finite number from 0 up.
+    pub fn fault(&self) -> Option<String> {
+        let read = READ.iter().map(|metric| metric.name);
+        let mut values = read
+            .chain([GO_ALLOCATIONS, GO_ALLOCATED_BYTES])
+            .flat_map(|name| self.raw(name).map(move |(_, value)| (name, value)));
+        let (name, value) = values.find(|(_, value)| sound(value).is_none())?;
+        Some(format!(
+            "{name} is {value}, not a finite number from 0 to {VALUE_MAX:e}"
+        ))
+    }
+
+    /// What stands in its first line, shortened.
+    pub fn first_line(&self) -> String {
+        let line = self.0.lines().find(|line| !line.trim().is_empty());
+        line.unwrap_or("").trim().chars().take(60).collect()
     }
 
     /// The sum of all samples of a metric that carry these labels; `None` when there is none.
@@ -205,8 +185,16 @@ impl Exposition {
         sums
     }
 
-    /// All samples of a metric.
+    /// All samples of a metric whose value makes sense.
     fn samples<'a>(&'a self, name: &str) -> impl Iterator<Item = Sample<'a>> {
+        self.raw(name).filter_map(|(labels, value)| {
+            let value = sound(value)?;
+            Some(Sample { labels, value })
+        })
+    }
+
+    /// Labels and value of all samples of a metric, as they stand there.
+    fn raw<'a>(&'a self, name: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.0.lines().filter_map(move |line| {
             let rest = line.strip_prefix(name)?;
             let (labels, value) = match rest.strip_prefix('{') {
@@ -214,8 +202,7 @@ impl Exposition {
                 None if rest.starts_with(char::is_whitespace) => ("", rest),
                 None => return None,
             };
-            let value = value.split_whitespace().next()?.parse().ok()?;
-            Some(Sample { labels, value })
+            Some((labels, value.split_whitespace().next().unwrap_or("")))
         })
     }
 
@@ -224,7 +211,8 @@ impl Exposition {
         names.iter().find_map(|name| self.value(name, &[]))
     }
 
-    fn reading(&self) -> Reading {
+    /// What is read around every slice.
+    pub fn reading(&self) -> Reading {
         let whole = |metric: &names::Metric| self.value(metric.name, &[]).map(|value| value as u64);
         Reading {
             cpu_seconds: self.value(names::CPU_SECONDS.name, &[]),
@@ -253,9 +241,11 @@ impl Exposition {
         totals.collect()
     }
 
-    fn totals(&self) -> Totals {
+    /// What is read once before and once after all slices.
+    pub fn totals(&self) -> Totals {
         let mode = |mode| self.value(names::CPU_MODE_SECONDS.name, &[("mode", mode)]);
         Totals {
+            started_at: self.value(names::START_TIME.name, &[]),
             cpu_modes: mode("user")
                 .zip(mode("system"))
                 .map(|(user, system)| (user, user + system)),
@@ -269,6 +259,29 @@ impl Exposition {
             epolls: self.epolls(),
         }
     }
+}
+
+/// Every metric that the lab reads from a page.
+const READ: [&names::Metric; 13] = [
+    &names::CPU_SECONDS,
+    &names::CPU_MODE_SECONDS,
+    &names::RESIDENT_MEMORY,
+    &names::VIRTUAL_MEMORY,
+    &names::SHARED_MEMORY,
+    &names::THREADS,
+    &names::START_TIME,
+    &names::CONTEXT_SWITCHES,
+    &names::ALLOCATIONS,
+    &names::ALLOCATION_BYTES,
+    &names::RECEIVED_BYTES,
+    &names::SENT_BYTES,
+    &names::EPOLL_EVENTS,
+];
+
+/// A value that a counter or gauge may have.
+fn sound(text: &str) -> Option<f64> {
+    let value: f64 = text.parse().ok()?;
+    (0.0..=VALUE_MAX).contains(&value).then_some(value)
 }
 
 /// One line of a scrape.
@@ -331,6 +344,27 @@ echolab_epoll_waits_total{epoll=\"1\"} 4
     }
 
     #[test]
+    fn what_is_no_number_is_refused_with_its_name() {
+        for value in ["NaN", "+Inf", "-1", "1e300", "twelve", ""] {
+            let text = Exposition(format!(
+                "process_cpu_seconds_total {value}\nprocess_resident_memory_bytes 4096\n"
+            ));
+            let fault = text.fault().unwrap();
+            assert!(
+                fault.starts_with(&format!("process_cpu_seconds_total is {value}")),
+                "{fault}"
+            );
+            let reading = text.reading();
+            assert_eq!(reading.cpu_seconds, None, "{value}");
+            assert_eq!(reading.memory.unwrap().resident_bytes, 4096);
+        }
+        assert_eq!(Exposition(TEXT.to_owned()).fault(), None);
+        // What the lab does not read may be what it likes.
+        assert_eq!(Exposition("temperature NaN\n".to_owned()).fault(), None);
+        assert_eq!(Exposition("\n <html>\n".to_owned()).first_line(), "<html>");
+    }
+
+    #[test]
     fn each_epoll_has_its_figures() {
         let text = "\
 echolab_epoll_connections{epoll=\"0\"} 12
@@ -371,19 +405,6 @@ echolab_epoll_events_total{epoll=\"late\",kind=\"readable\"} 1
     }
 
     #[test]
-    fn this_process_can_be_read_by_its_number() {
-        let source = Source {
-            pid: Some(std::process::id()),
-            metrics: None,
-        };
-        let reading = source.read();
-        assert!(reading.cpu_seconds.unwrap() > 0.0 && reading.memory.unwrap().resident_bytes > 0);
-        let totals = source.totals();
-        assert!(totals.voluntary_switches.is_some() && totals.cpu_modes.is_some());
-        assert_eq!(totals.received_bytes, None);
-    }
-
-    #[test]
     fn the_machines_cpu_is_read_line_by_line() {
         let line = "cpu  100 20 30 4000 50 6 7 80 0 0";
         let cpu = MachineCpu::parse(line, "cpu ", 100.0).unwrap();
@@ -393,17 +414,5 @@ echolab_epoll_events_total{epoll=\"late\",kind=\"readable\"} 1
         let first = MachineCpu::now(Some(&"0".parse().unwrap())).unwrap();
         assert!(all.busy_seconds > 0.0 && first.busy_seconds > 0.0);
         assert_eq!(MachineCpu::now(Some(&"1023".parse().unwrap())), None);
-    }
-
-    #[test]
-    fn nothing_to_read_from_is_no_error() {
-        let source = Source::default();
-        assert_eq!(source.read(), Reading::default());
-        assert_eq!(source.totals(), Totals::default());
-        assert!(
-            scrape("http://127.0.0.1:1/metrics")
-                .unwrap_err()
-                .contains("127.0.0.1:1")
-        );
     }
 }

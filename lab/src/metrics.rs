@@ -158,7 +158,7 @@ fn results(result: &LabResult) -> Vec<Family> {
         if let Some(rate) = run.offered_per_second {
             offered = offered.with(&labels, rate);
         }
-        let micros = run.response_micros;
+        let micros = &run.response_micros;
         for (percentile, value) in [
             ("50", micros.p50),
             ("90", micros.p90),
@@ -166,7 +166,9 @@ fn results(result: &LabResult) -> Vec<Family> {
             ("99.9", micros.p999),
             ("100", micros.max),
         ] {
-            response = response.with(&with(percentile), value / 1e6);
+            if let Some(value) = value {
+                response = response.with(&with(percentile), value / 1e6);
+            }
         }
         for verdict in &run.verdicts {
             verdicts = verdicts.with(&[labels[0], labels[1], labels[2], &verdict.to_string()], 1.0);

@@ -19,6 +19,7 @@ mod tests;
 
 use figures::{count, decimal, mebibytes, missing, or_missing};
 use model::figure::Figure;
+use model::quantiles::Quantile;
 use model::result::LabResult;
 use model::run::Run;
 
@@ -49,17 +50,10 @@ fn rows(result: &LabResult, scenario: &str) -> Vec<[String; COLUMNS.len()]> {
 }
 
 fn row(result: &LabResult, run: &Run) -> [String; COLUMNS.len()] {
-    let millis = |micros: f64| figures::significant(micros / 1e3);
-    let response = run.response_micros;
-    let times = if run.replies > 0 {
-        format!(
-            "{}/{}/{}",
-            millis(response.p50),
-            millis(response.p99),
-            millis(response.p999)
-        )
-    } else {
-        missing()
+    let times = [Quantile::P50, Quantile::P99, Quantile::P999].map(|name| quantile(run, name));
+    let times = match times.iter().all(|time| *time == missing()) {
+        true => missing(),
+        false => times.join("/"),
     };
     let capacity = or_missing(run.capacity_per_second, |rate| {
         let at_least = if run.capacity_is_at_least { "≥" } else { "" };
@@ -79,6 +73,14 @@ fn row(result: &LabResult, run: &Run) -> [String; COLUMNS.len()] {
         }),
         run.verdict_text(),
     ]
+}
+
+/// A quantile of the response time in ms; a lower bound is shown as one.
+fn quantile(run: &Run, name: Quantile) -> String {
+    or_missing(run.response_micros.bounded(name), |bounded| {
+        let more = if bounded.at_least { ">" } else { "" };
+        format!("{more}{}", figures::significant(bounded.micros / 1e3))
+    })
 }
 
 fn ratio(result: &LabResult, run: &Run) -> String {

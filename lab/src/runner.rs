@@ -7,13 +7,14 @@ mod inquiry;
 mod lane;
 mod profile;
 mod record;
+mod restarts;
 mod server;
 mod tracking;
 
 pub use child::{Interrupted, Waiter};
 
 use model::figure::Figure;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -74,8 +75,10 @@ pub struct Session<'a> {
     pub parked: Parked,
     /// The CPUs of servers and clients; `None` when they may run on all.
     pub cpus: Option<CpuSet>,
-    /// Servers that stay up and had connections of ours.
-    pub reached: BTreeSet<String>,
+    /// Processes of servers that the lab did not start.
+    pub processes: restarts::Processes,
+    /// Contenders whose metrics did not answer in time, with what to say of it. They are not asked again.
+    pub silent: BTreeMap<String, String>,
 }
 
 /// Records by the contender's name.
@@ -173,6 +176,7 @@ impl Session<'_> {
         last: bool,
         pace: Option<Pace>,
     ) -> Result<Option<Pace>, Stop> {
+        restarts::await_new_processes(self, scenario, round)?;
         tracking::await_room(self, scenario, round)?;
         let mut lanes = self.start_lanes(scenario, round)?;
         let pace = match pace {

@@ -37,6 +37,9 @@ pub struct Config {
     /// Whether rounds go on until intervals are narrow; absent for a fixed number of rounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
+    /// How long a further round waits until servers that the lab did not start run as new processes; absent for not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub await_restarts_seconds: Option<f64>,
     /// Where results go: a folder for each result.
     pub output: PathBuf,
     /// When one of these holds, the lab fails.

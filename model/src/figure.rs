@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::quantiles::{Quantile, Quantiles};
 use crate::run::{Cycle, Round, Run};
 
 /// A figure of a run. Its value is finite or absent.
@@ -129,8 +130,6 @@ impl Figure {
     /// Its value for the run; absent when the run does not have it, or when what it has is no finite number.
     pub fn of(self, run: &Run) -> Option<f64> {
         let bytes = |bytes: Option<u64>| bytes.map(|bytes| bytes as f64);
-        // Without a reply there is no time to take quantiles of.
-        let response = |micros: f64| (run.replies > 0).then_some(micros);
         let value = match self {
             Figure::Cpu => run.server.cpu_micros_per_message,
             Figure::Replies => Some(run.replies_per_second),
@@ -143,16 +142,16 @@ impl Figure {
             Figure::Capacity => run.capacity_per_second,
             Figure::Virtual => bytes(run.server.virtual_bytes),
             Figure::Threads => run.server.threads.map(|threads| threads as f64),
-            Figure::ResponseP50 => response(run.response_micros.p50),
-            Figure::ResponseP90 => response(run.response_micros.p90),
-            Figure::ResponseP99 => response(run.response_micros.p99),
-            Figure::ResponseP999 => response(run.response_micros.p999),
-            Figure::ResponseMax => response(run.response_micros.max),
-            Figure::ServiceP50 => response(run.service_micros.p50),
-            Figure::ServiceP90 => response(run.service_micros.p90),
-            Figure::ServiceP99 => response(run.service_micros.p99),
-            Figure::ServiceP999 => response(run.service_micros.p999),
-            Figure::ServiceMax => response(run.service_micros.max),
+            Figure::ResponseP50 => run.response_micros.p50,
+            Figure::ResponseP90 => run.response_micros.p90,
+            Figure::ResponseP99 => run.response_micros.p99,
+            Figure::ResponseP999 => run.response_micros.p999,
+            Figure::ResponseMax => run.response_micros.max,
+            Figure::ServiceP50 => run.service_micros.p50,
+            Figure::ServiceP90 => run.service_micros.p90,
+            Figure::ServiceP99 => run.service_micros.p99,
+            Figure::ServiceP999 => run.service_micros.p999,
+            Figure::ServiceMax => run.service_micros.max,
         };
         value.filter(|value| value.is_finite())
     }
@@ -162,12 +161,8 @@ impl Figure {
         match self {
             Figure::Cpu => Taken::EachCycle(Cycle::server_cpu_micros_per_message),
             Figure::Replies => Taken::EachCycle(Cycle::replies_per_second),
-            Figure::ResponseP50 => {
-                Taken::EachCycle(|cycle| (cycle.replies > 0).then_some(cycle.response_micros_p50))
-            }
-            Figure::ResponseP99 => {
-                Taken::EachCycle(|cycle| (cycle.replies > 0).then_some(cycle.response_micros_p99))
-            }
+            Figure::ResponseP50 => Taken::EachCycle(|cycle| cycle.response_micros_p50),
+            Figure::ResponseP99 => Taken::EachCycle(|cycle| cycle.response_micros_p99),
             Figure::Resident => Taken::EachRound(|round| round.resident_bytes.map(|bytes| bytes as f64)),
             _ => Taken::Once,
         }
@@ -185,9 +180,24 @@ impl Figure {
     }
 
     /// Whether the run's value is only known to be at least what it says: the capacity of a server whose client was the
-    /// bottleneck. It has no ratio to anything.
+    /// bottleneck, or a quantile of requests of which some had no reply. It has no ratio to anything.
     pub fn is_at_least(self, run: &Run) -> bool {
-        self == Figure::Capacity && run.capacity_is_at_least
+        let of = |quantiles: &Quantiles, name| quantiles.at_least.contains(&name);
+        let (response, service) = (&run.response_micros, &run.service_micros);
+        match self {
+            Figure::Capacity => run.capacity_is_at_least,
+            Figure::ResponseP50 => of(response, Quantile::P50),
+            Figure::ResponseP90 => of(response, Quantile::P90),
+            Figure::ResponseP99 => of(response, Quantile::P99),
+            Figure::ResponseP999 => of(response, Quantile::P999),
+            Figure::ResponseMax => of(response, Quantile::Max),
+            Figure::ServiceP50 => of(service, Quantile::P50),
+            Figure::ServiceP90 => of(service, Quantile::P90),
+            Figure::ServiceP99 => of(service, Quantile::P99),
+            Figure::ServiceP999 => of(service, Quantile::P999),
+            Figure::ServiceMax => of(service, Quantile::Max),
+            _ => false,
+        }
     }
 }
 

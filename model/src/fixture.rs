@@ -7,7 +7,7 @@ use crate::config::{Config, CpuPlan};
 use crate::contender::Contender;
 use crate::epoll::EpollOptions;
 use crate::machine::Machine;
-use crate::protocol::Quantiles;
+use crate::quantiles::Quantiles;
 use crate::result::{LabResult, SCHEMA, Skipped};
 use crate::rule::Undecided;
 use crate::run::{Bytes, ClientFigures, Cycle, Others, Round, Run, ServerFigures};
@@ -92,6 +92,7 @@ fn config() -> Config {
         epoll: EpollOptions::default(),
         seed: 1,
         until: None,
+        await_restarts_seconds: None,
         output: "results".into(),
         fail_if: vec![],
         undecided: Undecided::Fail,
@@ -141,7 +142,7 @@ pub fn run(scenario: &str, contender: &str, cpu_micros: f64, cycles: u32) -> Run
         replies_in_time: 5_000,
         server_cpu_seconds: Some(cpu_micros * (1.0 + 0.01 * f64::from(cycle)) * 5_000.0 / 1e6),
         client_cpu_seconds: 0.25,
-        response_micros_p99: 40.0 * cpu_micros,
+        response_micros_p99: Some(40.0 * cpu_micros),
         ..Cycle::default()
     };
     Run {
@@ -172,12 +173,13 @@ pub fn run(scenario: &str, contender: &str, cpu_micros: f64, cycles: u32) -> Run
             ramp_seconds: 0.1,
         },
         response_micros: Quantiles {
-            mean: 70.0,
-            p50: 50.0,
-            p90: 120.0,
-            p99: 400.0,
-            p999: 1_900.0,
-            max: 3_000.0,
+            mean: Some(70.0),
+            p50: Some(50.0),
+            p90: Some(120.0),
+            p99: Some(400.0),
+            p999: Some(1_900.0),
+            max: Some(3_000.0),
+            at_least: Vec::new(),
         },
         bytes: Some(Bytes {
             client_sent: 1,

@@ -20,6 +20,7 @@ pub mod pace;
 pub mod plan;
 pub mod profile;
 pub mod protocol;
+pub mod quantiles;
 pub mod rate;
 pub mod result;
 pub mod rule;

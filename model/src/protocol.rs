@@ -9,10 +9,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-use telemetry::latency::Latency;
-
 use crate::pace::Pace;
+use crate::quantiles::Quantiles;
+use serde::{Deserialize, Serialize};
 
 /// The most connections that a client may be asked for: more than one machine's addresses could hold.
 pub const CONNECTIONS_MAX: u64 = 10_000_000;
@@ -95,20 +94,66 @@ pub struct Slice {
     /// Share of the time that the thread which waited longest was ready to run and had no CPU; `None` where the kernel does
     /// not say.
     pub waited_share: Option<f64>,
+    /// Time that the client's thread did not run although it was to, beyond [`crate::threshold::STALL_SECONDS_MIN`] at
+    /// once: it was stopped, or others had its CPU. Of the thread that lost most.
+    #[serde(default)]
+    pub stalled_seconds: f64,
+    /// The longest such stretch.
+    #[serde(default)]
+    pub longest_stall_seconds: f64,
     /// Message bytes sent.
     pub sent_bytes: u64,
     /// Message bytes received.
     pub received_bytes: u64,
-    /// From due to reply.
+    /// From due to reply, of all that fell due.
     pub response_micros: Quantiles,
-    /// From the actual send to the reply.
+    /// From the actual send to the reply, of all that were sent.
     pub service_micros: Quantiles,
     /// How late the client itself sent: from when the request was due *and* its connection free, to the send.
     pub send_lag_micros: Quantiles,
-    /// All response times: HDR V2 in base64.
+    /// The response times of all replies: HDR V2 in base64.
     pub response_histogram: String,
-    /// All service times, likewise.
+    /// Their service times, likewise.
     pub service_histogram: String,
+    /// How long requests without a reply had been due: when they were given up, or else when the slice ended. Likewise;
+    /// empty when each has its reply.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub response_open_histogram: String,
+    /// How long sent requests without a reply had been under way. Likewise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub service_open_histogram: String,
+}
+
+impl Slice {
+    /// What became of all that fell due.
+    pub fn account(&self) -> Account {
+        Account {
+            due: self.due,
+            sent: self.sent,
+            answered_in_time: self.replies_in_time,
+            answered_late: self.replies.saturating_sub(self.replies_in_time),
+            never_sent: self.due.saturating_sub(self.sent),
+            lost: self.sent.saturating_sub(self.replies),
+        }
+    }
+}
+
+/// What became of the requests that fell due. `due` is `sent` and `never_sent`. `sent` is `answered_in_time`,
+/// `answered_late` and `lost`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// Requests that fell due; in a closed loop, those sent.
+    pub due: u64,
+    /// Requests that were sent.
+    pub sent: u64,
+    /// Right replies before the end.
+    pub answered_in_time: u64,
+    /// Right replies after the end.
+    pub answered_late: u64,
+    /// Requests that fell due and were not sent before the end.
+    pub never_sent: u64,
+    /// Requests that were sent and got no right reply.
+    pub lost: u64,
 }
 
 /// What a client did in its whole life, warm-up and ramp included.
@@ -164,6 +209,9 @@ pub struct Summary {
     pub version: String,
     /// The server's address as given.
     pub target: String,
+    /// The address that answered.
+    #[serde(default)]
+    pub address: String,
     /// Connections asked for.
     pub connections: u64,
     /// Bytes of a message.
@@ -172,40 +220,16 @@ pub struct Summary {
     pub pace: Pace,
     /// How long the ramp took.
     pub ramp_seconds: f64,
+    /// What became of the requests of the window.
+    #[serde(default)]
+    pub account: Account,
+    /// What was not as asked for, in words, worst first; empty when the load was what was asked for.
+    #[serde(default)]
+    pub deviations: Vec<String>,
     /// The measured window.
     pub window: Slice,
     /// The whole life.
     pub totals: Totals,
-}
-
-/// The quantiles of one distribution of times, in microseconds; all 0 when nothing was counted.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Quantiles {
-    /// The mean.
-    pub mean: f64,
-    /// Half are faster.
-    pub p50: f64,
-    /// Nine of ten are faster.
-    pub p90: f64,
-    /// 99 of 100 are faster.
-    pub p99: f64,
-    /// 999 of 1,000 are faster.
-    pub p999: f64,
-    /// The slowest.
-    pub max: f64,
-}
-
-impl From<&Latency> for Quantiles {
-    fn from(latency: &Latency) -> Quantiles {
-        Quantiles {
-            mean: latency.mean_micros(),
-            p50: latency.quantile_micros(0.5),
-            p90: latency.quantile_micros(0.9),
-            p99: latency.quantile_micros(0.99),
-            p999: latency.quantile_micros(0.999),
-            max: latency.max_micros(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::{Quantiles, Spread};
+use crate::protocol::Spread;
+use crate::quantiles::Quantiles;
 use crate::spoilt::Spoilt;
 use crate::threshold::CONNECTIONS_THAT_WEIGH;
 use crate::verdict::Verdict;
@@ -38,14 +39,17 @@ pub struct Run {
     pub server: ServerFigures,
     /// What the client used.
     pub client: ClientFigures,
-    /// From due to reply.
+    /// From due to reply, of all that fell due.
     pub response_micros: Quantiles,
-    /// From the actual send to the reply.
+    /// From the actual send to the reply, of all that were sent.
     pub service_micros: Quantiles,
-    /// All response times: HDR V2 in base64, so that runs can be merged exactly.
+    /// The response times of all replies: HDR V2 in base64, so that runs can be merged exactly.
     pub histogram: String,
-    /// All service times, likewise.
+    /// Their service times, likewise.
     pub service_histogram: String,
+    /// How long requests without a reply had been due when they were last seen, likewise; empty when there are none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub open_histogram: String,
     /// What others took of this machine's CPUs meanwhile.
     pub others: Option<Others>,
     /// Message bytes of the whole life of the connections; none when the run did not come to its end.
@@ -61,7 +65,7 @@ pub struct Round {
     pub round: u32,
     /// The place in the order of starts, from 0.
     pub start_position: usize,
-    /// Whether its server was started for this round. A server that the lab only finds stays up over all rounds.
+    /// Whether its server process is new in this round. A server that the lab only finds stays up unless its user restarts it.
     pub restarted: bool,
     /// How long it took to establish all connections.
     pub ramp_seconds: f64,
@@ -203,6 +207,9 @@ pub struct Cycle {
     pub drain_seconds: f64,
     /// Requests that fell due.
     pub due: u64,
+    /// Requests that were sent; absent in results of older versions.
+    #[serde(default)]
+    pub sent: Option<u64>,
     /// Replies, the drain's included.
     pub replies: u64,
     /// Replies before `seconds` were over.
@@ -211,14 +218,14 @@ pub struct Cycle {
     pub server_cpu_seconds: Option<f64>,
     /// CPU time of the client, drain included.
     pub client_cpu_seconds: f64,
-    /// Median response time.
-    pub response_micros_p50: f64,
+    /// Median response time; null when nothing fell due.
+    pub response_micros_p50: Option<f64>,
     /// 99th percentile of the response time.
-    pub response_micros_p99: f64,
+    pub response_micros_p99: Option<f64>,
     /// 99th percentile of the service time.
-    pub service_micros_p99: f64,
-    /// 99th percentile of how late the client itself sent.
-    pub send_lag_micros_p99: f64,
+    pub service_micros_p99: Option<f64>,
+    /// 99th percentile of how late the client itself sent; null when it sent nothing.
+    pub send_lag_micros_p99: Option<f64>,
     /// Share of the time that the client's busiest thread was at work.
     pub busy_share: f64,
     /// Share of the time that the client was ready to run and had no CPU; `None` where the kernel does not say.

@@ -25,6 +25,12 @@ pub const IDLE_CPU_PERCENT_MAX: f64 = 1.0;
 /// Other programs may use this much CPU, in percent of one core, before a report names them.
 pub const OTHERS_CPU_PERCENT_MAX: f64 = 10.0;
 
+/// A thread of the client that loses less time than this at once was not stopped. The kernel's own pauses are shorter on a
+/// quiet machine.
+pub const STALL_SECONDS_MIN: f64 = 0.02;
+/// A client that did not run for this share of a window measured itself.
+pub const STALLED_SHARE_MAX: f64 = 0.01;
+
 /// Spoilt cycles: the 99th percentile of how late the client itself sends in a slice, in microseconds. In 1,136 slices of
 /// equal servers with 10,000 connections, slices that were 1 to 5 ms late cost as much as the others: 0.3 % less, with a
 /// standard deviation of 2 %. Beyond 10 ms the standard deviation was 7 %.

@@ -14,7 +14,7 @@ pub struct Termination {
 
 impl Termination {
     /// Blocks SIGTERM and SIGINT in this thread and all threads it starts later (so: call it first in `main`),
-    /// and makes them readable. Children started by `std::process::Command` get an empty mask.
+    /// and makes them readable. Children have them blocked, too, but for [`crate::child::reset_signals`].
     ///
     /// # Errors
     /// What pthread_sigmask and signalfd report.

@@ -16,10 +16,22 @@ const LONGEST_NANOS: u64 = 3_600_000_000_000;
 /// Three significant figures: a value is off by 0.1 % at most.
 const SIGNIFICANT_FIGURES: u8 = 3;
 
+/// A quantile is known when endless open times would move it by no more than this share.
+const NEGLIGIBLE: f64 = 0.01;
+
 /// Times, counted to three significant figures between a nanosecond and an hour.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latency {
     histogram: Histogram<u64>,
+}
+
+/// A quantile of times of which some are only known to be longer than a certain time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Bounded {
+    /// In microseconds.
+    pub micros: f64,
+    /// Whether the quantile is this or more: a time that stands below it may be longer than is known.
+    pub at_least: bool,
 }
 
 /// Why a text is no histogram.
@@ -61,6 +73,26 @@ impl Latency {
     fn record_many(&mut self, time: Duration, count: u64) {
         self.histogram
             .saturating_record_n(time.as_nanos().min(u128::from(LONGEST_NANOS)) as u64, count);
+    }
+
+    /// The time that a share `quantile` (0 to 1) of these and of the `open` times does not exceed. An open time is at least
+    /// as long as it stands there: its end was not seen. The result is a lower bound, unless it stays within 1 % when the
+    /// open times are endless. `None` when both are empty.
+    pub fn bounded_quantile(&self, open: &Latency, quantile: f64) -> Option<Bounded> {
+        let mut all = self.clone();
+        all.merge(open);
+        if all.count() == 0 {
+            return None;
+        }
+        let nanos = all.histogram.value_at_quantile(quantile);
+        let rank = (quantile * all.count() as f64).ceil().max(1.0);
+        let ended = self.count() as f64;
+        // Half a rank less, so that rounding cannot reach the next one.
+        let most = (rank <= ended).then(|| self.histogram.value_at_quantile((rank - 0.5) / ended));
+        Some(Bounded {
+            micros: nanos as f64 / 1e3,
+            at_least: most.is_none_or(|most| most as f64 > nanos as f64 * (1.0 + NEGLIGIBLE)),
+        })
     }
 
     /// Adds all times of `other`.
@@ -133,6 +165,28 @@ mod tests {
             assert!((value / micros - 1.0f64).abs() < 0.001, "{quantile}: {value}");
         }
         assert!((latency.max_micros() / 1000.0 - 1.0).abs() < 0.001);
+    }
+
+    #[test]
+    fn open_times_make_quantiles_lower_bounds_where_they_count() {
+        let (mut ended, mut open) = (Latency::new(), Latency::new());
+        for micros in [1, 1, 1, 10, 10, 10, 10] {
+            ended.record(Duration::from_micros(micros));
+        }
+        let found = |ended: &Latency, open: &Latency, quantile| {
+            let bounded = ended.bounded_quantile(open, quantile)?;
+            Some((bounded.micros.round(), bounded.at_least))
+        };
+        assert_eq!(found(&ended, &open, 1.0), Some((10.0, false)));
+        open.record(Duration::from_micros(2));
+        assert_eq!(found(&ended, &open, 0.3), Some((1.0, false)));
+        // The fourth of eight is the open one, or one of 10 µs.
+        assert_eq!(found(&ended, &open, 0.5), Some((2.0, true)));
+        assert_eq!(found(&ended, &open, 0.75), Some((10.0, false)));
+        assert_eq!(found(&ended, &open, 1.0), Some((10.0, true)));
+        let none = Latency::new();
+        assert_eq!(found(&none, &open, 0.5), Some((2.0, true)));
+        assert_eq!(found(&none, &none, 0.5), None);
     }
 
     #[test]

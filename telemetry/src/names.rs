@@ -97,6 +97,10 @@ metrics! {
         "Connections by state: connecting, established, closed.";
     CLIENT_OFFERED_RATE = Gauge "echolab_client_offered_messages_per_second" []
         "The rate that is offered now in an open-loop run; 0 between slices and in a closed loop.";
+    CLIENT_DUE = Counter "echolab_client_due_requests_total" ["outcome"]
+        "Requests that fell due, by outcome: answered_in_time, answered_late, lost (sent without a right reply), never_sent. Counted at the end of a slice.";
+    CLIENT_STALLED_SECONDS = Counter "echolab_client_stalled_seconds_total" []
+        "Time that the client's threads did not run although they were to, over 20 ms at once.";
     CLIENT_BUSY_SECONDS = Counter "echolab_client_busy_seconds_total" []
         "Time that the client's threads were at work, idle spinning not counted.";
     CLIENT_RESPONSE = Histogram "echolab_client_response_seconds" [] "Time from due to reply.";

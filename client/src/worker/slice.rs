@@ -18,7 +18,7 @@ use super::notes::Reply;
 use super::{ALARM, FLAG, Order, Worker};
 use crate::clock::{self, Nanos};
 use crate::ledger::Ledger;
-use crate::metrics::Reason;
+use crate::metrics::{Outcome, Reason};
 use crate::pace::{Schedule, Tick};
 
 /// Sends of one batch. Replies to a larger batch would wait too long to be noticed.
@@ -117,6 +117,8 @@ impl Run<'_> {
                 now = clock.now();
             }
             self.account(events + sends, now - woke);
+            // A batch takes microseconds; longer, and the thread had no CPU.
+            self.ledger.stall(now - woke);
             if !self.window_over && (now >= self.ledger.end || self.standing == 0) {
                 self.close_window(now)?;
             }
@@ -137,6 +139,7 @@ impl Run<'_> {
             if patience == Some(Duration::ZERO) {
                 self.account(events, woke - now);
             }
+            self.ledger.stall(self.overslept(now, woke, patience));
             for index in 0..events {
                 if let Some(event) = self.worker.events.get(index) {
                     self.event(event, woke);
@@ -174,7 +177,7 @@ impl Run<'_> {
         self.in_flight += 1;
         self.worker.notes.request(now.saturating_sub(eligible));
         if let Err(reason) = self.worker.push_out(slot) {
-            self.lose(slot, reason);
+            self.lose(slot, reason, now);
         }
     }
 
@@ -192,7 +195,7 @@ impl Run<'_> {
             && self.worker.links[slot].connection.has_outgoing()
             && let Err(reason) = self.worker.push_out(slot)
         {
-            return self.lose(slot, reason);
+            return self.lose(slot, reason, now);
         }
         let closing = event.is_hangup() || event.is_error();
         if !event.is_readable() && !closing {
@@ -203,7 +206,7 @@ impl Run<'_> {
             self.note_reply(slot, now);
         }
         match taken.lost {
-            Some(reason) => self.lose(slot, reason),
+            Some(reason) => self.lose(slot, reason, now),
             None if taken.reply && now < self.ledger.end => self.go_on(slot, now),
             None => {}
         }
@@ -282,6 +285,18 @@ impl Run<'_> {
         Ok(None)
     }
 
+    /// How much later than it should the thread came back from a wait that began at `now`. Without an alarm ahead it waits
+    /// for events only, and cannot be late.
+    #[inline]
+    fn overslept(&self, now: Nanos, woke: Nanos, patience: Option<Duration>) -> Nanos {
+        let wanted = match patience {
+            Some(_) => now,
+            None if self.window_over || self.alarm_at <= now => woke,
+            None => self.alarm_at,
+        };
+        woke.saturating_sub(wanted)
+    }
+
     /// Books the time of a stretch that found `work` things to do, or spun for nothing.
     #[inline]
     fn account(&mut self, work: usize, stretch: Nanos) {
@@ -311,17 +326,20 @@ impl Run<'_> {
             let link = &self.worker.links[slot];
             let overdue = now.saturating_sub(link.sent_at) >= timeout;
             if overdue && link.socket.is_some() && link.connection.in_flight() {
-                self.lose(slot, Reason::Timeout);
+                self.lose(slot, Reason::Timeout, now);
                 self.ledger.drained = self.ledger.drained.max(now);
             }
         }
     }
 
-    fn lose(&mut self, slot: usize, reason: Reason) {
+    fn lose(&mut self, slot: usize, reason: Reason, now: Nanos) {
         let link = &self.worker.links[slot];
         if link.socket.is_some() {
             self.standing -= 1;
-            self.in_flight -= usize::from(link.connection.in_flight());
+            if link.connection.in_flight() {
+                self.in_flight -= 1;
+                self.ledger.lost(link.tick.due, link.sent_at, now);
+            }
             self.worker.lose(slot, reason);
         }
     }
@@ -349,15 +367,24 @@ impl Run<'_> {
 
     /// Counts what fell due without being sent, and notes where the turns ended.
     fn conclude(mut self, counted: bool) -> Ledger {
-        let unsent = |link: &super::Link| match link.tick {
-            Tick::NEVER => 0,
-            tick if link.connection.in_flight() => self
+        let mut unsent = 0;
+        for link in &self.worker.links {
+            let next = match link.connection.in_flight() {
+                true if link.tick != Tick::NEVER => self.schedule.next(link.tick, 0),
+                _ => link.tick,
+            };
+            unsent += self
                 .schedule
-                .remaining(self.schedule.next(tick, 0), self.ledger.end),
-            tick => self.schedule.remaining(tick, self.ledger.end),
-        };
-        let unsent: u64 = self.worker.links.iter().map(unsent).sum();
+                .open(next, self.ledger.end, &mut self.ledger.response_open);
+        }
         self.ledger.due = self.ledger.sent + unsent;
+        let block = self.worker.setup.board.block(self.worker.thread);
+        let ledger = &self.ledger;
+        block.outcome(Outcome::AnsweredInTime, ledger.replies_in_time);
+        block.outcome(Outcome::AnsweredLate, ledger.replies - ledger.replies_in_time);
+        block.outcome(Outcome::Lost, ledger.sent - ledger.replies);
+        block.outcome(Outcome::NeverSent, unsent);
+        block.stalled_nanos.add(ledger.stalled);
         self.ledger.connections = self.standing as u64;
         let Worker {
             rota, carried, links, ..

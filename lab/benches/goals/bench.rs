@@ -86,18 +86,18 @@ impl Bench {
         self.start(&self.folder.join(section), action, &[&fixed[..], words].concat())
     }
 
-    fn start(&self, output: &Path, action: &str, words: &[String]) -> Result<LabResult, String> {
-        // The lab reads its flags from the environment, too: what stands there is not what the goals are for.
+    /// The lab with these words, without flags that the environment would set.
+    pub fn command(output: &Path, action: &str, words: &[String]) -> Command {
         let kept = ["PATH", "HOME", "TERM", "LANG"].map(|name| (name, std::env::var_os(name)));
         let kept = kept.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let status = Command::new(env!("CARGO_BIN_EXE_lab"))
-            .current_dir(repository())
-            .env_clear()
-            .envs(kept)
-            .arg(action)
-            .arg("--output")
-            .arg(output)
-            .args(words)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lab"));
+        command.current_dir(repository()).env_clear().envs(kept);
+        command.arg(action).arg("--output").arg(output).args(words);
+        command
+    }
+
+    fn start(&self, output: &Path, action: &str, words: &[String]) -> Result<LabResult, String> {
+        let status = Bench::command(output, action, words)
             .status()
             .map_err(|error| format!("the lab cannot be started: {error}"))?;
         // Runs that cannot be believed become rows that say so (exit code 5).
@@ -206,7 +206,7 @@ pub fn p99_more(result: &LabResult, scenario: &str, above: &str, below: &str) ->
         let rounds = run.rounds.iter();
         let p99s = rounds.flat_map(|round| {
             let cycles = round.cycles.iter();
-            cycles.map(|cycle| ((round.round, cycle.cycle), cycle.response_micros_p99))
+            cycles.filter_map(|cycle| Some(((round.round, cycle.cycle), cycle.response_micros_p99?)))
         });
         p99s.collect()
     };

@@ -3,14 +3,18 @@
 //! Each section is a run of the lab as anyone could start it: slices interleaved, servers and clients on cores apart.
 //! What comes out is a table of figures with 95 % intervals, and beside each whether the goal is met. Run it on a machine
 //! that does nothing else: a run that is not `ok` gives no figure. `GOALS_CYCLES` (40), `GOALS_RATE` (40000 messages/s)
-//! and `GOALS_RUNS` (15, of the coverage sections) change the load. Results stay in `target/goals`.
+//! and `GOALS_RUNS` (15, of the coverage sections) change the load. Results stay in `target/goals`. Sections `coverage-*` and
+//! `planted` take finished results from there.
 
 // A benchmark that cannot go on stops with what was in its way.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod bench;
+mod busy;
+mod choices;
 mod coverage;
 mod goal;
+mod planted;
 mod sections;
 mod widths;
 

@@ -1,12 +1,10 @@
 //! The sections of the benchmark: which runs of the lab, and which figures are read from them.
 
-use std::process::Command;
-
 use model::result::LabResult;
 use model::statistics::Estimate;
 
 use crate::bench::{
-    Bench, client_over_server, cpu_ratio, cpu_ratio_flat_out, ok_run, p99_more, peers, repository, single,
+    Bench, client_over_server, cpu_ratio, cpu_ratio_flat_out, ok_run, p99_more, peers, single,
 };
 use crate::goal::{Goal, Row};
 
@@ -63,9 +61,19 @@ pub const SECTIONS: &[Section] = &[
         rows: linger,
     },
     Section {
-        name: "counting",
-        about: "both scenarios, smooth: a server built without counters",
-        rows: counting,
+        name: "choices",
+        about: "both scenarios, smooth: what counters, allocator settings and the release profile cost",
+        rows: crate::choices::rows,
+    },
+    Section {
+        name: "planted",
+        about: "a copy of epoll that costs 2 % more, six seeds per scenario: whether intervals hold that, and do not hold 1",
+        rows: crate::planted::rows,
+    },
+    Section {
+        name: "busy",
+        about: "lab run --quick beside a program that uses a core: how soon it is named, and what can be believed",
+        rows: crate::busy::rows,
     },
     Section {
         name: "sampling",
@@ -76,12 +84,17 @@ pub const SECTIONS: &[Section] = &[
 
 /// The runtimes that use io_uring.
 const ON_IO_URING: [&str; 4] = ["monoio-uring", "glommio", "compio", "tokio-uring"];
+/// Ours and the yardstick. `epoll` twice is the null check.
+const OURS: [&str; 6] = ["epoll", "bare", "epoll", "uring", "tokio", "threads"];
+/// How many runtimes are measured beside `epoll` and `uring` in one run.
+const GROUP: usize = 4;
 /// Cycles of the null check, for each of the others'.
 const NULL_CYCLES: u32 = 10;
 /// The spans of the sweep.
 const LINGERS: &str = "20us,50us,100us,200us,500us";
 
-fn words(list: &[&str]) -> Vec<String> {
+/// Words of a command line.
+pub fn words(list: &[&str]) -> Vec<String> {
     list.iter().map(|word| (*word).to_owned()).collect()
 }
 
@@ -93,15 +106,14 @@ fn few_smooth(bench: &Bench, more: &[&str]) -> Vec<String> {
     all
 }
 
-/// Ours, the yardstick, and all others; those that are not built are skipped, and a row says so. `epoll` twice is the
-/// null check.
+/// Ours, the yardstick, and all others. Contenders that are not built are skipped, and a row says so.
 fn everyone() -> String {
-    let mut names = vec!["epoll", "bare", "epoll", "uring", "tokio", "threads"];
-    names.extend(peers());
+    let names: Vec<&str> = OURS.into_iter().chain(peers()).collect();
     names.join(",")
 }
 
-fn ratio(result: &LabResult, scenario: &str, above: &str, below: &str, goal: Goal) -> Row {
+/// The row of a ratio of CPU per message.
+pub fn ratio(result: &LabResult, scenario: &str, above: &str, below: &str, goal: Goal) -> Row {
     Row {
         what: format!("{scenario}: {above} / {below}, CPU per message"),
         goal,
@@ -119,33 +131,59 @@ fn rivals() -> Vec<(&'static str, &'static str)> {
 }
 
 fn all_peers(result: &LabResult, scenario: &str) -> Vec<Row> {
-    rivals()
+    against(result, scenario, rivals())
+}
+
+fn against(
+    result: &LabResult,
+    scenario: &str,
+    pairs: impl IntoIterator<Item = (&'static str, &'static str)>,
+) -> Vec<Row> {
+    pairs
         .into_iter()
         .map(|(peer, ours)| ratio(result, scenario, peer, ours, Goal::AtLeast(1.0)))
         .collect()
 }
 
+/// In groups: a cycle lasts as long as all its contenders' slices, and the machine spoils long cycles more often. With 16
+/// contenders at 10,000 connections more than half of all cycles were spoilt.
 fn smooth(bench: &Bench) -> Result<Vec<Row>, String> {
     let rate = bench.rate.to_string();
-    let everyone = everyone();
-    let result = bench.lab(
-        "smooth",
-        "run",
-        &words(&["--rate", &rate, "--arrivals", "smooth", "--contenders", &everyone]),
-    )?;
-    let mut rows = Vec::new();
-    // In `many`, servers that are the same differ by more than their interval: see the README.
-    for (scenario, null) in [("few", Goal::OneWithin(0.01)), ("many", Goal::None)] {
-        rows.push(ratio(&result, scenario, "epoll#2", "epoll", null));
-        rows.push(ratio(&result, scenario, "epoll", "bare", Goal::AtMost(1.03)));
-        rows.push(ratio(&result, scenario, "uring", "epoll", Goal::AtMost(1.0)));
-        rows.extend(all_peers(&result, scenario));
+    let mut groups = vec![OURS.to_vec()];
+    let others: Vec<&str> = peers().collect();
+    for few in others.chunks(GROUP) {
+        groups.push([&["epoll", "uring"], few].concat());
     }
-    for contender in ["bare", "epoll", "uring", "tokio", "threads"]
-        .into_iter()
-        .chain(peers())
-    {
-        rows.extend(of_many(&result, contender));
+    let mut rows = Vec::new();
+    for (group, number) in groups.iter().zip(0..) {
+        let contenders = group.join(",");
+        let result = bench.lab(
+            &format!("smooth-{number}"),
+            "run",
+            &words(&[
+                "--rate",
+                &rate,
+                "--arrivals",
+                "smooth",
+                "--contenders",
+                &contenders,
+            ]),
+        )?;
+        // In `many`, servers that are the same differ by more than their interval: see the README.
+        for (scenario, null) in [("few", Goal::OneWithin(0.01)), ("many", Goal::None)] {
+            if number == 0 {
+                rows.push(ratio(&result, scenario, "epoll#2", "epoll", null));
+                rows.push(ratio(&result, scenario, "epoll", "bare", Goal::AtMost(1.03)));
+                rows.push(ratio(&result, scenario, "uring", "epoll", Goal::AtMost(1.0)));
+            }
+            let of_group = rivals().into_iter().filter(|(peer, _)| group.contains(peer));
+            rows.extend(against(&result, scenario, of_group));
+        }
+        let new = group
+            .iter()
+            .enumerate()
+            .filter(|(place, name)| !group[..*place].contains(name) && (number == 0 || *place > 1));
+        rows.extend(new.flat_map(|(_, contender)| of_many(&result, contender)));
     }
     Ok(rows)
 }
@@ -318,7 +356,7 @@ fn lingering(result: &LabResult, name: &str) -> Row {
         };
         row.what += &format!(
             " (p50 {:.0} µs, p99 later by {later}, {:.2} wake-ups per message)",
-            run.response_micros.p50,
+            run.response_micros.p50.unwrap_or(f64::NAN),
             run.server.context_switches_per_message.unwrap_or(f64::NAN)
         );
     }
@@ -356,51 +394,6 @@ fn high(estimate: &Estimate) -> f64 {
     estimate.interval.map_or(estimate.median, |(_, high)| high)
 }
 
-/// Builds the server with these features in a target folder of its own; returns its path.
-fn server(folder: &str, features: &[&str]) -> Result<String, String> {
-    let target = repository().join("target").join(folder);
-    let status = Command::new(env!("CARGO"))
-        .current_dir(repository())
-        .args([
-            "build",
-            "--release",
-            "--locked",
-            "--package",
-            "server",
-            "--target-dir",
-        ])
-        .arg(&target)
-        .args(features)
-        .status()
-        .map_err(|error| format!("cargo cannot be started: {error}"))?;
-    if !status.success() {
-        return Err(format!("cargo ended with {status}"));
-    }
-    Ok(target.join("release/server").display().to_string())
-}
-
-fn counting(bench: &Bench) -> Result<Vec<Row>, String> {
-    // The same folder one after the other, so that only two crates are built twice; then both are kept.
-    let counted = kept(bench, &server("uncounted", &[])?, "counted")?;
-    let uncounted = kept(
-        bench,
-        &server("uncounted", &["--features", "uncounted"])?,
-        "uncounted",
-    )?;
-    let rate = bench.rate.to_string();
-    let mut all = words(&["--rate", &rate, "--arrivals", "smooth"]);
-    all.extend(words(&["--contenders", "own", "--baseline", "uncounted"]));
-    for (name, program) in [("uncounted", &uncounted), ("counted", &counted)] {
-        all.push("--contender".to_owned());
-        all.push(format!(
-            "name={name},command=\"{program} --engine epoll --listen 127.0.0.1:{{port}} --metrics none\""
-        ));
-    }
-    let result = bench.lab("counting", "run", &all)?;
-    let row = |scenario| ratio(&result, scenario, "counted", "uncounted", Goal::AtMost(1.01));
-    Ok(vec![row("few"), row("many")])
-}
-
 fn sampling(bench: &Bench) -> Result<Vec<Row>, String> {
     let mut all = few_smooth(bench, &["--contenders", "own", "--baseline", "plain"]);
     for (name, hertz) in [("plain", 0), ("sampled", 19), ("sampled-997", 997)] {
@@ -417,10 +410,4 @@ fn sampling(bench: &Bench) -> Result<Vec<Row>, String> {
         // Fifty times as much of it, to see what there is to see.
         ratio(&result, "few", "sampled-997", "plain", Goal::None),
     ])
-}
-
-fn kept(bench: &Bench, program: &str, name: &str) -> Result<String, String> {
-    let path = bench.folder.join(format!("server-{name}"));
-    std::fs::copy(program, &path).map_err(|error| format!("{program} cannot be copied: {error}"))?;
-    Ok(path.display().to_string())
 }

@@ -149,6 +149,10 @@ pub struct Common {
     /// With --until: begin no further round of a scenario after this time
     #[arg(long, env, default_value = "10m", value_parser = values::duration, value_name = "DURATION")]
     pub(super) max_time: Duration,
+    /// Before each further round, wait at most this long until every server that the lab did not start runs as a new
+    /// process. The lab says when to restart them, for example with `docker compose restart`
+    #[arg(long, env, value_parser = values::duration, value_name = "DURATION")]
+    pub(super) await_restarts: Option<Duration>,
     /// Arrivals in open loops: smooth, poisson, or 'burst 1ms'; smooth and bursts drift to and fro by one gap, so that
     /// kernel ticks meet every point of the work [default: the scenario's]
     #[arg(long, env, value_name = "ARRIVALS")]

@@ -12,7 +12,7 @@ fn result() -> LabResult {
     let mut result = fixture::result();
     for run in &mut result.runs {
         for cycle in run.cycles_mut() {
-            cycle.response_micros_p50 = 50.0;
+            cycle.response_micros_p50 = Some(50.0);
         }
     }
     result

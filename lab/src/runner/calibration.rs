@@ -165,7 +165,7 @@ fn overtaxes(slice: &model::protocol::Slice) -> bool {
             due: slice.due,
             replies: slice.replies,
             replies_in_time: slice.replies_in_time,
-            response_micros_p50: slice.response_micros.p50,
+            response_micros_p50: slice.response_micros.p50.unwrap_or(0.0),
             busy_share: slice.busy_share,
             // How late the client sends by itself is not asked here: a busy machine makes it late at any rate.
             ..CycleEvidence::default()

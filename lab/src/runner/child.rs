@@ -114,6 +114,7 @@ impl Child {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0);
+        sys::child::reset_signals(&mut command);
         sys::child::die_with_parent(&mut command);
         let mut process = command
             .spawn()
@@ -177,9 +178,7 @@ impl Child {
 
     /// How it ended, and its last words; `None` while it lives.
     pub fn obituary(&mut self) -> Option<String> {
-        if self.status.is_none() {
-            self.status = self.process.try_wait().ok().flatten();
-        }
+        self.look();
         let status = self.status?;
         let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),
@@ -216,14 +215,20 @@ impl Child {
         lines[lines.len().saturating_sub(3)..].join("; ")
     }
 
+    /// Looks whether it has ended. It is not waited for yet, so that its group's number stays its own.
+    fn look(&mut self) {
+        if self.status.is_none() {
+            // A child that is not to be found has not ended by itself.
+            self.status = sys::child::ended(self.process.id()).unwrap_or_default();
+        }
+    }
+
     fn wait_for_end(&mut self, patience: Duration) {
         let deadline = Instant::now() + patience;
+        self.look();
         while self.status.is_none() && Instant::now() < deadline {
-            match self.process.try_wait() {
-                Ok(None) => std::thread::sleep(END_POLL),
-                Ok(status) => self.status = status,
-                Err(_) => return,
-            }
+            std::thread::sleep(END_POLL);
+            self.look();
         }
     }
 
@@ -239,11 +244,10 @@ impl Child {
             let _ = sys::child::terminate_group(group);
             self.wait_for_end(self.grace);
         }
-        // Also what it has started itself and left behind.
+        // Also what it has started itself and left behind. Its number is not another's before it is waited for.
         let _ = sys::child::kill_group(group);
-        if self.status.is_none() {
-            self.status = self.process.wait().ok();
-        }
+        let status = self.process.wait().ok();
+        self.status = self.status.or(status);
     }
 }
 

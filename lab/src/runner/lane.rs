@@ -93,7 +93,7 @@ pub fn start(
     }
     let waiter = session.waiter;
     session.enter(scenario, &contender.name, Phase::Starting);
-    let server = match Server::start(contender, session.config, waiter) {
+    let mut server = match Server::start(contender, session.config, waiter) {
         Ok(server) => server,
         Err(Refusal::Interrupted) => return Err(Interrupted),
         Err(Refusal::Cannot(why)) => return skipped(why),
@@ -102,12 +102,25 @@ pub fn start(
             return skipped(why);
         }
     };
-    let metrics = server.source.metrics.clone();
-    // Asked once: what a profiler keeps does not grow from round to round.
-    let wants_profile =
-        place.round == 0 && inquiry::wanted(session, scenario, &contender.name, metrics.as_deref())?;
+    if let Some(fault) = session.silent.get(&contender.name) {
+        server.source.silence(fault);
+    }
     let before = server.source.read();
     let counted = server.source.totals();
+    server.started_at = counted.started_at;
+    if let Some(fault) = server.source.fault() {
+        if place.round == 0 {
+            session
+                .progress
+                .say(&format!("{}: {}: {fault}", scenario.name, contender.name));
+        }
+        if server.source.is_silent() {
+            session.silent.insert(contender.name.clone(), fault);
+        }
+    }
+    // Asked once: what a profiler keeps does not grow from round to round.
+    let wants_profile =
+        place.round == 0 && inquiry::wanted(session, scenario, &contender.name, server.source.metrics())?;
     let client = match Connecting::new(index, server.echo.clone(), scenario, session.config) {
         Ok(client) => client,
         Err(why) => return skipped(why),
@@ -166,17 +179,20 @@ pub fn connected(
     session.enter(scenario, &contender.name, Phase::Idle);
     let mut record = session.parked.0.remove(&contender.name).unwrap_or_default();
     record.contender.clone_from(&contender.name);
-    let restarted = !matches!(contender.origin, Origin::Running { .. });
-    // A server that served earlier connections of ours has not given all their memory back.
-    let fresh = restarted || session.reached.insert(server.echo.clone());
+    let found = matches!(contender.origin, Origin::Running { .. });
+    // A process that served earlier connections of ours has not given all their memory back.
+    let fresh = !found || session.processes.is_new(&server.echo, counted.started_at);
     if !fresh {
-        record.cannot_check("memory before the connections, in later rounds and scenarios: the server stays up and keeps memory of earlier connections; restart it before the lab runs one scenario");
+        record.cannot_check("memory before the connections, in later rounds and scenarios: the server stays up and keeps memory of earlier connections; restart it before each round (--await-restarts)");
+    }
+    if let Some(fault) = server.source.fault() {
+        record.cannot_check(&format!("metrics: {fault}"));
     }
     let resident = before.memory.map(|memory| memory.resident_bytes);
     record.begin_round(Round {
         round: place.round,
         start_position: place.position,
-        restarted,
+        restarted: fresh,
         ramp_seconds: client.ramp_seconds,
         resident_bytes_before_connections: resident.filter(|_| fresh),
         ..Round::default()
@@ -188,8 +204,7 @@ pub fn connected(
         record,
         counted_before: (counted.received_bytes, counted.sent_bytes),
         wants_profile,
-        shares_server: matches!(contender.origin, Origin::Running { .. })
-            && others.filter(|other| other.origin == contender.origin).count() > 1,
+        shares_server: found && others.filter(|other| other.origin == contender.origin).count() > 1,
         last: None,
         errors_while_profiled: BTreeMap::new(),
         ended_while_profiled: false,
@@ -204,7 +219,7 @@ impl Lane {
 
     /// Where its metrics are, if it has any.
     pub fn metrics(&self) -> Option<&str> {
-        self.server.source.metrics.as_deref()
+        self.server.source.metrics()
     }
 
     /// A slice that is not counted: calibration or warm-up. `None` when the lane died of it.
@@ -250,6 +265,12 @@ impl Lane {
         let took = began.elapsed().as_secs_f64();
         let machine = machine_before.zip(MachineCpu::now(session.cpus.as_ref()));
         self.last = after.cpu_seconds.map(|cpu_seconds| (cpu_seconds, Instant::now()));
+        if let Some((before, now)) = before.zip(after.cpu_seconds).filter(|(before, now)| now < before) {
+            let why = format!("its CPU time fell from {before} to {now} s: its process was restarted");
+            self.record.death = Some(Death::Server(why));
+            self.client.stop();
+            return Ok(());
+        }
         if let Some(slice) = self.outcome(answer)? {
             self.record.add(turn, &slice, before, after);
             if let Some((before, after)) = machine {
@@ -266,6 +287,9 @@ impl Lane {
             self.record.add_idle(now - last, since.elapsed().as_secs_f64());
         }
         self.record.end_slices(self.server.source.totals());
+        if let Some(fault) = self.server.source.fault() {
+            self.record.cannot_check(&format!("metrics: {fault}"));
+        }
     }
 
     /// A slice during which the server is profiled, after all that are measured: whatever happens in it is no matter of

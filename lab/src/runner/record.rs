@@ -1,20 +1,23 @@
 //! What is known of one run so far, and the [`Run`] that follows from it.
 
-use model::threshold;
+mod times;
+
 use std::collections::BTreeMap;
 
-use model::protocol::{Quantiles, Slice, Spread};
-use telemetry::latency::Latency;
-
-use crate::measure::{MachineCpu, Reading, Totals};
-use crate::report::reasons;
 use model::judge::{CycleEvidence, Death, Disturbance, Doubt, Evidence, judge};
 use model::plan::Turn;
+use model::protocol::{Slice, Spread};
+use model::quantiles::Quantiles;
 use model::run::{Bytes, ClientFigures, Cycle, EpollFigures, Others, Round, Run, ServerFigures};
 use model::scenario::Scenario;
 use model::spoilt::{self, Cause, Spoilt};
 use model::statistics;
+use model::threshold;
 use model::verdict::Verdict;
+
+use crate::measure::{MachineCpu, Reading, Totals};
+use crate::report::reasons;
+use times::Times;
 
 /// What is known of one run so far.
 #[derive(Debug, Default)]
@@ -49,8 +52,8 @@ struct RoundRecord {
     /// After the last one.
     totals_after: Totals,
     readings: Vec<Reading>,
-    /// Response and service times of each slice.
-    latencies: Vec<(Latency, Latency)>,
+    /// The times of each slice.
+    times: Vec<Times>,
     errors: BTreeMap<String, u64>,
 }
 
@@ -148,15 +151,14 @@ impl Record {
             .filter(move |cycle| all || cycle.spoilt.is_none())
     }
 
-    /// Response and service times of the same slices.
-    fn latencies(&self) -> (Latency, Latency) {
-        let mut sums = (Latency::new(), Latency::new());
+    /// The times of the same slices.
+    fn times(&self) -> Times {
+        let mut sums = Times::default();
         let all = self.disturbed();
         for round in &self.rounds {
-            for (cycle, (response, service)) in round.round.cycles.iter().zip(&round.latencies) {
+            for (cycle, times) in round.round.cycles.iter().zip(&round.times) {
                 if all || cycle.spoilt.is_none() {
-                    sums.0.merge(response);
-                    sums.1.merge(service);
+                    sums.merge(times);
                 }
             }
         }
@@ -206,7 +208,7 @@ impl Record {
             cycle: cycle.cycle,
             seconds: cycle.seconds,
             contender: self.contender.clone(),
-            send_lag_micros_p99: open.then_some(cycle.send_lag_micros_p99),
+            send_lag_micros_p99: cycle.send_lag_micros_p99.filter(|_| open),
             waited_share: cycle.client_waited_share.filter(|_| apart),
             stolen_share: cycle.stolen_share,
             others_share: cycle.others_share,
@@ -236,23 +238,21 @@ impl Record {
     /// Adds a measured slice. `cpu_before` was read just before it, `after` just after.
     pub fn add(&mut self, turn: Turn, slice: &Slice, cpu_before: Option<f64>, after: Reading) {
         self.count_errors(&slice.errors);
-        let unchecked = &mut self.unchecked;
-        let mut read = |text: &str| {
-            Latency::from_base64(text).unwrap_or_else(|error| {
-                unchecked.push(format!("the quantiles lack cycle {}: {error}", turn.cycle));
-                Latency::new()
-            })
-        };
-        let latencies = (read(&slice.response_histogram), read(&slice.service_histogram));
+        let times = Times::read(slice).unwrap_or_else(|error| {
+            self.unchecked
+                .push(format!("the quantiles lack cycle {}: {error}", turn.cycle));
+            Times::default()
+        });
         let current = self.current();
         current.readings.push(after);
-        current.latencies.push(latencies);
+        current.times.push(times);
         current.round.cycles.push(Cycle {
             cycle: turn.cycle,
             position: turn.position,
             seconds: slice.seconds,
             drain_seconds: slice.drain_seconds,
             due: slice.due,
+            sent: Some(slice.sent),
             replies: slice.replies,
             replies_in_time: slice.replies_in_time,
             server_cpu_seconds: after
@@ -270,7 +270,7 @@ impl Record {
             thinking_mean: slice.thinking_mean,
             // Little's law: how many are late is how often one is sent times how late it is.
             late_mean: if slice.seconds > 0.0 {
-                slice.sent as f64 * slice.send_lag_micros.mean / 1e6 / slice.seconds
+                slice.sent as f64 * slice.send_lag_micros.mean.unwrap_or(0.0) / 1e6 / slice.seconds
             } else {
                 0.0
             },
@@ -300,7 +300,7 @@ impl Record {
         if verdicts.is_empty() {
             verdicts.push(Verdict::Ok);
         }
-        let (response, service) = self.latencies();
+        let times = self.times();
         let mut run = Run {
             scenario: scenario.name.clone(),
             contender: self.contender.clone(),
@@ -315,15 +315,21 @@ impl Record {
             errors: self.errors(),
             server: self.server_figures(),
             client: self.client_figures(),
-            response_micros: Quantiles::from(&response),
-            service_micros: Quantiles::from(&service),
-            histogram: response.to_base64(),
-            service_histogram: service.to_base64(),
+            response_micros: Quantiles::of(&times.response, &times.response_open),
+            service_micros: Quantiles::of(&times.service, &times.service_open),
+            histogram: times.response.to_base64(),
+            service_histogram: times.service.to_base64(),
+            open_histogram: match times.response_open.count() {
+                0 => String::new(),
+                _ => times.response_open.to_base64(),
+            },
             others: self.others(),
             bytes: self.bytes(),
             rounds: self.rounds.iter().map(RoundRecord::to_round).collect(),
         };
-        if self.cycles().all(|cycle| cycle.server_cpu_seconds.is_none()) && self.cycles().next().is_some() {
+        let unknown = self.cycles().all(|cycle| cycle.server_cpu_seconds.is_none());
+        let told = run.unchecked.iter().any(|why| why.starts_with("metrics: "));
+        if unknown && !told && self.cycles().next().is_some() {
             run.unchecked.push("CPU and memory: the lab did not start this contender, and it shows no metrics with process_cpu_seconds_total (metrics=URL)".to_owned());
         }
         run
@@ -335,10 +341,10 @@ impl Record {
             due: cycle.due,
             replies: cycle.replies,
             replies_in_time: cycle.replies_in_time,
-            response_micros_p50: cycle.response_micros_p50,
+            response_micros_p50: cycle.response_micros_p50.unwrap_or(0.0),
             busy_share: cycle.busy_share,
             waited_share: cycle.client_waited_share.unwrap_or(0.0),
-            send_lag_micros_p99: cycle.send_lag_micros_p99,
+            send_lag_micros_p99: cycle.send_lag_micros_p99.unwrap_or(0.0),
             in_flight_mean: cycle.in_flight_mean,
             thinking_mean: cycle.thinking_mean,
             late_mean: cycle.late_mean,
@@ -455,9 +461,7 @@ impl Record {
             cpu_micros_per_message: self.median(Cycle::client_cpu_micros_per_message),
             cpu_percent: self.median(|cycle| percent(cycle.client_cpu_seconds, cycle)),
             busy_share: self.median(|cycle| Some(cycle.busy_share)).unwrap_or(0.0),
-            send_lag_micros_p99: self
-                .median(|cycle| Some(cycle.send_lag_micros_p99))
-                .unwrap_or(0.0),
+            send_lag_micros_p99: self.median(|cycle| cycle.send_lag_micros_p99).unwrap_or(0.0),
             ramp_seconds: self
                 .rounds
                 .iter()

@@ -11,7 +11,7 @@ use super::child::{Child, Interrupted, NoLine, Waiter};
 use crate::contender::external;
 use crate::contender::is_epoll;
 use crate::engines;
-use crate::measure::Source;
+use crate::source::{Source, another};
 use model::config::Config;
 use model::contender::{Contender, Origin};
 use sys::cpu::CpuSet;
@@ -30,6 +30,8 @@ pub struct Server {
     pub echo: String,
     /// Where its figures come from.
     pub source: Source,
+    /// When its process started, in seconds since 1970, as far as its metrics told when the round began.
+    pub started_at: Option<f64>,
 }
 
 /// Why a contender does not take part.
@@ -66,10 +68,8 @@ impl Server {
                 Ok(Server {
                     child: None,
                     echo: echo.clone(),
-                    source: Source {
-                        pid: None,
-                        metrics: metrics.clone(),
-                    },
+                    started_at: None,
+                    source: Source::new(None, metrics.clone()),
                 })
             }
         }
@@ -83,7 +83,8 @@ impl Server {
             Some(child) => child.obituary(),
             None if lost => match reach(&self.echo) {
                 Err(Refusal::Input(why)) => Some(why),
-                _ => None,
+                _ => another(self.started_at, self.source.started_at())
+                    .then(|| "it was restarted in the middle of a round".to_owned()),
             },
             None => None,
         }
@@ -191,11 +192,9 @@ fn start_ready(
     };
     Ok(Server {
         echo,
-        source: Source {
-            pid: Some(child.pid()),
-            metrics,
-        },
+        source: Source::new(Some(child.pid()), metrics),
         child: Some(child),
+        started_at: None,
     })
 }
 
@@ -272,11 +271,9 @@ fn start_command(
     }
     Ok(Server {
         echo,
-        source: Source {
-            pid: Some(child.pid()),
-            metrics: metrics.map(filled),
-        },
+        source: Source::new(Some(child.pid()), metrics.map(filled)),
         child: Some(child),
+        started_at: None,
     })
 }
 
@@ -313,7 +310,8 @@ fn free_port() -> Result<u16, Refusal> {
         .map_err(|error| Refusal::Cannot(format!("no port is free on 127.0.0.1: {error}")))
 }
 
-fn reach(echo: &str) -> Result<(), Refusal> {
+/// Fails when nothing accepts connections at `echo`.
+pub fn reach(echo: &str) -> Result<(), Refusal> {
     let cannot = |why: String| Refusal::Input(format!("{why}; start it, or correct echo={echo}"));
     let addresses = echo
         .to_socket_addrs()

@@ -71,7 +71,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sys", &[]),
     ("telemetry", &[]),
     ("server", &["sys::", "telemetry::"]),
-    ("model", &["sys::cpu::CpuSet", "telemetry::latency::Latency"]),
+    ("model", &["sys::cpu::CpuSet", "telemetry::latency"]),
     (
         "client",
         &[
@@ -79,6 +79,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "telemetry::",
             "model::protocol",
             "model::pace",
+            "model::quantiles",
             "model::rate",
             "model::threshold",
         ],

@@ -40,6 +40,11 @@ impl Tally {
         self.counts[index(nanos.min(LONGEST_NANOS))] += 1;
     }
 
+    /// Counts one time as often as `count` says.
+    pub fn record_many(&mut self, nanos: u64, count: u64) {
+        self.counts[index(nanos.min(LONGEST_NANOS))] += count;
+    }
+
     /// Adds all times to `latency`.
     pub fn add_to(&self, latency: &mut Latency) {
         let counted = self.counts.iter().zip(0..).filter(|(count, _)| **count > 0);

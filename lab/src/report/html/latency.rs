@@ -6,7 +6,8 @@ use super::chart::{Chart, Table};
 use super::context::{Charts, doubt};
 use super::lines::{self, ACROSS, Plot, Point, Series};
 use super::scale::{Scale, Tick};
-use crate::report::figures::significant;
+use crate::report::quantile;
+use model::quantiles::Quantile;
 use model::run::Run;
 
 /// Percentiles that the axis names.
@@ -56,12 +57,17 @@ pub fn chart(charts: &Charts<'_>) -> Option<Chart> {
     let title = "Response time by percentile, ms";
     let caption = "From when a request was due until its reply was in. Both axes are logarithmic: each step to the right is ten times \
                    rarer. The last point is the slowest message.";
-    let millis = |micros: f64| significant(micros / 1e3);
     let rows = replied().map(|run| {
-        let times = run.response_micros;
-        let figures = [times.mean, times.p50, times.p90, times.p99, times.p999, times.max];
+        let figures = [
+            Quantile::Mean,
+            Quantile::P50,
+            Quantile::P90,
+            Quantile::P99,
+            Quantile::P999,
+            Quantile::Max,
+        ];
         std::iter::once(run.contender.clone())
-            .chain(figures.map(millis))
+            .chain(figures.map(|name| quantile(run, name)))
             .chain([run.replies.to_string()])
             .collect()
     });
@@ -92,9 +98,14 @@ fn nines(quantile: f64) -> f64 {
     -(1.0 - quantile).max(1e-12).log10()
 }
 
-/// The run's times in ms over nines, up to the slowest message.
+/// The run's times in ms over nines, up to the slowest message. What is only a lower bound is not drawn.
 fn points(run: &Run) -> Vec<Point> {
-    let furthest = (run.replies.max(2) as f64).log10();
+    let open = match run.open_histogram.as_str() {
+        "" => Latency::new(),
+        // What cannot be read is told nowhere else either.
+        text => Latency::from_base64(text).unwrap_or_default(),
+    };
+    let furthest = ((run.replies + open.count()).max(2) as f64).log10();
     let point = |quantile: f64, micros: f64, marked: bool| Point {
         x: nines(quantile).min(furthest),
         y: micros / 1e3,
@@ -104,21 +115,20 @@ fn points(run: &Run) -> Vec<Point> {
     let mut points = match Latency::from_base64(&run.histogram) {
         Ok(latency) if latency.count() > 0 => {
             let steps = (furthest * f64::from(FINENESS)) as u32;
-            let smooth = (0..=steps).map(|step| {
+            let known = |quantile: f64, marked: bool| {
+                let bounded = latency.bounded_quantile(&open, quantile);
+                let bounded = bounded.filter(|bounded| !bounded.at_least)?;
+                Some(point(quantile, bounded.micros, marked))
+            };
+            let smooth = (0..=steps).filter_map(|step| {
                 let quantile = 1.0 - 10f64.powf(-f64::from(step) / f64::from(FINENESS));
-                point(
-                    quantile,
-                    latency.quantile_micros(quantile),
-                    step > 0 && step % FINENESS == 0,
-                )
+                known(quantile, step > 0 && step % FINENESS == 0)
             });
-            smooth
-                .chain([point(0.5, latency.quantile_micros(0.5), true)])
-                .collect::<Vec<_>>()
+            smooth.chain(known(0.5, true)).collect::<Vec<_>>()
         }
         // Without its histogram, what is known of a run is joined by straight lines.
         _ => {
-            let times = run.response_micros;
+            let times = &run.response_micros;
             let known = [
                 (0.5, times.p50),
                 (0.9, times.p90),
@@ -128,11 +138,13 @@ fn points(run: &Run) -> Vec<Point> {
             known
                 .into_iter()
                 .filter(|(quantile, _)| nines(*quantile) < furthest)
-                .map(|(quantile, micros)| point(quantile, micros, true))
+                .filter_map(|(quantile, micros)| Some(point(quantile, micros?, true)))
                 .collect()
         }
     };
-    points.push(point(1.0, run.response_micros.max, true));
+    let slowest = run.response_micros.bounded(Quantile::Max);
+    let slowest = slowest.filter(|slowest| !slowest.at_least);
+    points.extend(slowest.map(|slowest| point(1.0, slowest.micros, true)));
     points.retain(|point| point.y.is_finite() && point.y > 0.0);
     points.sort_by(|a, b| a.x.total_cmp(&b.x));
     points

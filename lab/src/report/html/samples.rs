@@ -132,7 +132,7 @@ fn noisy(
             server_cpu_seconds: Some(
                 micros * (0.9 + 0.2 * random.f64()) * if cycle % 17 == 16 { 4e-3 } else { 5e-3 },
             ),
-            response_micros_p99: 400.0 * (0.5 + random.f64()),
+            response_micros_p99: Some(400.0 * (0.5 + random.f64())),
             ..like.clone()
         })
         .collect();

@@ -99,7 +99,7 @@ proptest! {
             run.capacity_per_second = capacity;
             run.client.cpu_micros_per_message = capacity;
             run.server.resident_bytes = bytes.map(|bytes| bytes as u64);
-            run.response_micros.max = bytes.unwrap_or(0.0);
+            run.response_micros.max = bytes;
             for cycle in run.cycles_mut() {
                 cycle.server_cpu_seconds = cpu.map(|micros| micros * cycle.replies as f64 / 1e6);
             }

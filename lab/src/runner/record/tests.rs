@@ -3,6 +3,7 @@
 use super::*;
 use crate::measure::EpollTotals;
 use std::time::Duration;
+use telemetry::latency::Latency;
 use telemetry::process::Memory;
 
 fn slice(replies: u64) -> Slice {
