@@ -100,6 +100,7 @@ mod tests {
             grace: std::time::Duration::ZERO,
             cpus: None,
             events: 64,
+            profile_hz: None,
         }
     }
 
