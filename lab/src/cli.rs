@@ -290,6 +290,7 @@ impl Common {
                 max_time_seconds: self.max_time.as_secs_f64(),
             }),
             await_restarts_seconds: self.await_restarts.map(|limit| limit.as_secs_f64()),
+            wait_quiet_seconds: self.wait_quiet.map(|limit| limit.as_secs_f64()),
             output: self.output,
             fail_if: self.fail_if,
             undecided: self.undecided,

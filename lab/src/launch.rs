@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use sys::signal::Termination;
 use telemetry::exporter::Exporter;
@@ -13,20 +13,24 @@ use crate::contender::external;
 use crate::engines;
 use crate::exit::Exit;
 use crate::machine;
+use crate::measure::MachineCpu;
 use crate::metrics::LabMetrics;
 use crate::profile::files;
 use crate::progress::Progress;
 use crate::report;
 use crate::runner::{self, Session, Stop, Waiter};
 use crate::store::Store;
-use crate::{fail, neighbours, refuse, show};
+use crate::{fail, neighbours, refuse, show, stalls};
 use model::config::Config;
 use model::contender::{Contender, Origin};
 use model::decision;
 use model::result::{LabResult, SCHEMA};
+use model::threshold::SLICE_STOLEN_SHARE_MAX;
 
-/// How long the machine is watched before anything is started.
-const NEIGHBOURS_WATCHED: Duration = Duration::from_millis(500);
+/// How long the machine is looked at before anything is started.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long each look takes while the lab waits for a quiet machine.
+const QUIET_WATCHED: Duration = Duration::from_millis(500);
 /// How long the final figures can still be scraped: whoever scrapes each second sees them twice.
 const LAST_SCRAPE: Duration = Duration::from_secs(2);
 
@@ -99,6 +103,7 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> Exit {
             notes: Vec::new(),
             skipped: Vec::new(),
             runs: Vec::new(),
+            takers: Vec::new(),
             comparisons: Vec::new(),
             profiles: Vec::new(),
         },
@@ -107,27 +112,79 @@ fn once(config: &Config, waiter: &Waiter, metrics: &LabMetrics) -> Exit {
         parked: Default::default(),
         processes: Default::default(),
         silent: Default::default(),
+        takers: Default::default(),
     };
-    name_neighbours(&mut session);
+    look_at_the_machine(&mut session);
     let outcome = session.run();
     let (result, input_faults) = (session.result, session.input_faults);
     drop(progress);
     conclude(outcome, &result, input_faults, &store)
 }
 
-/// Says at once who else uses the machine's CPUs, and goes on.
-fn name_neighbours(session: &mut Session<'_>) {
-    let programs = neighbours::busy_programs(NEIGHBOURS_WATCHED);
-    if programs.is_empty() {
-        return;
+/// Looks at the machine before anything is started: who else uses its CPUs, what the hypervisor takes, and how long it stops
+/// a thread that wants to run. Says so at once, and goes on.
+fn look_at_the_machine(session: &mut Session<'_>) {
+    wait_until_quiet(session);
+    let allowed = sys::cpu::CpuSet::allowed().ok();
+    let cpus = session.cpus.clone().or(allowed);
+    let before = MachineCpu::now(cpus.as_ref());
+    // The programs that run beside it are seen as well: they share the CPUs with the threads that spin.
+    let (programs, stalls) = std::thread::scope(|scope| {
+        let programs = scope.spawn(|| neighbours::busy_programs(LOOK));
+        let stalls = cpus.as_ref().and_then(|cpus| stalls::watch(cpus, LOOK));
+        (programs.join().unwrap_or_default(), stalls)
+    });
+    session.result.machine.stalls = stalls;
+    if !programs.is_empty() {
+        let note = format!(
+            "This machine is busy: {}. Cycles that it disturbs count for no contender. Stop it for a clear answer, or wait for its end (--wait-quiet 2m)",
+            names(&programs)
+        );
+        session.progress.say(&note);
+        session.result.notes.push(note);
     }
+    let stolen = before.zip(MachineCpu::now(cpus.as_ref()));
+    let stolen = stolen.map_or(0.0, |(before, after)| after.stolen_seconds - before.stolen_seconds);
+    let share = stolen / LOOK.as_secs_f64();
+    if share > SLICE_STOLEN_SHARE_MAX {
+        session.note(format!(
+            "The hypervisor took {:.0} % of a core from this machine before the run. Cycles that it disturbs count for no contender",
+            share * 100.0
+        ));
+    }
+}
+
+/// Waits for the end of other programs, when the user wants that.
+fn wait_until_quiet(session: &mut Session<'_>) {
+    let Some(patience) = session.config.wait_quiet_seconds.map(Duration::from_secs_f64) else {
+        return;
+    };
+    let deadline = Instant::now() + patience;
+    let mut said = false;
+    loop {
+        let programs = neighbours::busy_programs(QUIET_WATCHED);
+        if programs.is_empty() || session.waiter.interrupted() {
+            return;
+        }
+        if Instant::now() >= deadline {
+            session.note(format!(
+                "This machine did not become quiet within {} s (--wait-quiet): {}",
+                patience.as_secs_f64(),
+                names(&programs)
+            ));
+            return;
+        }
+        if !std::mem::replace(&mut said, true) {
+            session
+                .progress
+                .say(&format!("waiting for a quiet machine: {}", names(&programs)));
+        }
+    }
+}
+
+fn names(programs: &[neighbours::Program]) -> String {
     let names: Vec<_> = programs.iter().map(ToString::to_string).collect();
-    let note = format!(
-        "This machine is busy: {}. Cycles that it disturbs count for no contender. Stop it for a clear answer",
-        names.join(", ")
-    );
-    session.progress.say(&note);
-    session.result.notes.push(note);
+    names.join(", ")
 }
 
 /// Whether a contender can run here, as far as can be told before it is started.
@@ -159,12 +216,12 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, 
             .save(result)
             .and_then(|()| files::draw(store.folder(), result))
             .and_then(|()| store.report(result));
+        show(&report::terminal::render(result));
+        show(&report::terminal::places(&store.report_paths(), written.is_ok()));
         if let Err(error) = written {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {error:#}: make room or choose another folder (--output); what was measured stands above");
             exit = Exit::Failure;
         }
-        show(&report::terminal::render(result));
-        show(&report::terminal::places(&store.report_paths()));
     }
     if stopped {
         return Exit::Stopped;

@@ -4,11 +4,11 @@
 //! [`model::judge`] and [`model::comparison`] say what may be believed of it; [`store`] keeps it; [`report`] shows it. What is
 //! pure (no I/O, no clock) says so in its first line.
 
+mod cgroup;
 pub mod cli;
 pub mod compare;
 pub mod contender;
 pub mod engines;
-pub mod exec;
 pub mod exit;
 pub mod launch;
 pub mod list;
@@ -17,14 +17,18 @@ pub mod measure;
 pub mod metrics;
 mod neighbours;
 pub mod preflight;
+mod processes;
 pub mod profile;
 pub mod progress;
 pub mod report;
 pub mod runner;
 pub mod scenarios;
 pub mod source;
+mod stalls;
 pub mod store;
+mod supervise;
 pub mod sweep;
+mod tree;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
@@ -50,7 +54,7 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     match role {
         Some("server") => return server::main(rest("lab server")),
         Some("client") => return client::main(rest("lab client")),
-        Some(exec::NAME) => return exec::main(&args[2..]),
+        Some(supervise::NAME) => return supervise::main(&args[2..]),
         _ => {}
     }
     let asked = match Asked::parse(&args) {
@@ -102,7 +106,7 @@ fn report(file: &Path) -> ExitCode {
         return fail(&format!("{error:#}"));
     }
     show(&report::terminal::render(&result));
-    show(&report::terminal::places(&store::report_paths(folder)));
+    show(&report::terminal::places(&store::report_paths(folder), true));
     ExitCode::SUCCESS
 }
 

@@ -52,6 +52,7 @@ pub fn read(network_mode: Option<&str>) -> Machine {
         load_average: procfs::LoadAverage::current()
             .ok()
             .map(|load| f64::from(load.one)),
+        stalls: None,
     }
 }
 

@@ -62,6 +62,8 @@ pub struct MachineCpu {
     pub busy_seconds: f64,
     /// What the hypervisor gave to other machines.
     pub stolen_seconds: f64,
+    /// When nothing ran: idle, waiting for a disk, or stolen. The kernel counts idle time exactly, and not by ticks.
+    pub away_seconds: f64,
 }
 
 impl MachineCpu {
@@ -87,12 +89,13 @@ impl MachineCpu {
             .split_whitespace()
             .map_while(|word| word.parse().ok())
             .collect();
-        let [user, nice, system, _idle, _iowait, _irq, _softirq, steal, ..] = ticks[..] else {
+        let [user, nice, system, idle, iowait, _irq, _softirq, steal, ..] = ticks[..] else {
             return None;
         };
         Some(MachineCpu {
             busy_seconds: (user + nice + system) / ticks_per_second,
             stolen_seconds: steal / ticks_per_second,
+            away_seconds: (idle + iowait + steal) / ticks_per_second,
         })
     }
 }
@@ -102,6 +105,7 @@ impl std::iter::Sum for MachineCpu {
         each.fold(MachineCpu::default(), |sum, cpu| MachineCpu {
             busy_seconds: sum.busy_seconds + cpu.busy_seconds,
             stolen_seconds: sum.stolen_seconds + cpu.stolen_seconds,
+            away_seconds: sum.away_seconds + cpu.away_seconds,
         })
     }
 }
@@ -408,7 +412,10 @@ echolab_epoll_events_total{epoll=\"late\",kind=\"readable\"} 1
     fn the_machines_cpu_is_read_line_by_line() {
         let line = "cpu  100 20 30 4000 50 6 7 80 0 0";
         let cpu = MachineCpu::parse(line, "cpu ", 100.0).unwrap();
-        assert_eq!((cpu.busy_seconds, cpu.stolen_seconds), (1.5, 0.8));
+        assert_eq!(
+            (cpu.busy_seconds, cpu.stolen_seconds, cpu.away_seconds),
+            (1.5, 0.8, 41.3)
+        );
         assert_eq!(MachineCpu::parse("nonsense", "cpu ", 100.0), None);
         let all = MachineCpu::now(None).unwrap();
         let first = MachineCpu::now(Some(&"0".parse().unwrap())).unwrap();

@@ -5,8 +5,13 @@ use std::fmt;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::processes::{Table, descends, table};
+use crate::supervise;
+
 /// A program that takes less of a core is not named. Desktops and monitors stay below it.
 pub const BUSY_SHARE_MIN: f64 = 0.20;
+/// So much of a command line is shown.
+const ARGUMENTS_SHOWN: usize = 60;
 
 /// A program that takes CPU.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +20,8 @@ pub struct Program {
     pub pid: i32,
     /// Its name, as the kernel keeps it: at most 15 bytes.
     pub command: String,
+    /// Its command line, when it is another lab.
+    pub arguments: Option<String>,
     /// CPU time over wall time: 1 is one core.
     pub cpu_share: f64,
 }
@@ -24,24 +31,18 @@ impl fmt::Display for Program {
         let Program {
             pid,
             command,
+            arguments,
             cpu_share,
         } = self;
-        write!(
-            f,
-            "{command} (process {pid}, {:.0} % of a core)",
-            cpu_share * 100.0
-        )
+        let percent = cpu_share * 100.0;
+        match arguments {
+            Some(arguments) => write!(
+                f,
+                "another lab (process {pid}: `{arguments}`; it and what it started use {percent:.0} % of a core)"
+            ),
+            None => write!(f, "{command} (process {pid}, {percent:.0} % of a core)"),
+        }
     }
-}
-
-/// What /proc says of one process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    parent: i32,
-    /// Tells processes apart that had the same number.
-    started: u64,
-    ticks: u64,
-    command: String,
 }
 
 /// Watches for this long, and names the programs that took more than [`BUSY_SHARE_MIN`] of a core, most first.
@@ -53,62 +54,66 @@ pub fn busy_programs(duration: Duration) -> Vec<Program> {
 }
 
 fn watch(duration: Duration, but: Option<i32>) -> Vec<Program> {
-    let (before, began) = (processes(), Instant::now());
+    let (before, began) = (table(), Instant::now());
     thread::sleep(duration);
     let seconds = began.elapsed().as_secs_f64();
-    let after = processes();
+    let after = table();
     busy(&before, &after, seconds * procfs::ticks_per_second() as f64, but)
 }
 
-/// All processes that can be read. One that ends meanwhile is left out.
-fn processes() -> BTreeMap<i32, Seen> {
-    let all = procfs::process::all_processes().into_iter().flatten();
-    all.filter_map(|process| {
-        let stat = process.ok()?.stat().ok()?;
-        let seen = Seen {
-            parent: stat.ppid,
-            started: stat.starttime,
-            ticks: stat.utime + stat.stime,
-            command: stat.comm,
-        };
-        Some((stat.pid, seen))
-    })
-    .collect()
-}
-
-/// Who took more than [`BUSY_SHARE_MIN`] of `ticks`, but for one process and its descendants.
-fn busy(
-    before: &BTreeMap<i32, Seen>,
-    after: &BTreeMap<i32, Seen>,
-    ticks: f64,
-    but: Option<i32>,
-) -> Vec<Program> {
-    let mut programs: Vec<Program> = after
-        .iter()
-        .filter(|(pid, _)| but.is_none_or(|but| !descends(after, **pid, but)))
-        .map(|(&pid, seen)| {
-            let earlier = before.get(&pid).filter(|earlier| earlier.started == seen.started);
-            let took = seen
-                .ticks
-                .saturating_sub(earlier.map_or(0, |earlier| earlier.ticks));
-            Program {
-                pid,
-                command: seen.command.clone(),
-                cpu_share: took as f64 / ticks,
-            }
-        })
-        .filter(|program| program.cpu_share > BUSY_SHARE_MIN)
-        .collect();
-    programs.sort_by(|one, two| two.cpu_share.total_cmp(&one.cpu_share));
+/// Who took more than [`BUSY_SHARE_MIN`] of `ticks`, but for one process and its descendants. What another lab started
+/// counts as that lab's, which comes first.
+fn busy(before: &Table, after: &Table, ticks: f64, but: Option<i32>) -> Vec<Program> {
+    let labs = but.map_or_else(Vec::new, |own| other_labs(after, own));
+    let mut programs: BTreeMap<i32, Program> = BTreeMap::new();
+    for (&pid, seen) in after {
+        if but.is_some_and(|but| descends(after, pid, but)) {
+            continue;
+        }
+        let earlier = before.get(&pid).filter(|earlier| earlier.started == seen.started);
+        let took = seen
+            .ticks
+            .saturating_sub(earlier.map_or(0, |earlier| earlier.ticks));
+        let lab = labs.iter().copied().find(|lab| descends(after, pid, *lab));
+        let who = lab.unwrap_or(pid);
+        let program = programs.entry(who).or_insert_with(|| Program {
+            pid: who,
+            command: after.get(&who).map_or_else(String::new, |seen| seen.command.clone()),
+            arguments: lab.map(arguments),
+            cpu_share: 0.0,
+        });
+        program.cpu_share += took as f64 / ticks;
+    }
+    let mut programs: Vec<_> = programs.into_values().collect();
+    programs.retain(|program| program.cpu_share > BUSY_SHARE_MIN);
+    programs.sort_by(|one, two| {
+        let order = |program: &Program| (program.arguments.is_none(), -program.cpu_share);
+        let ((one_alone, one_share), (two_alone, two_share)) = (order(one), order(two));
+        one_alone.cmp(&two_alone).then(one_share.total_cmp(&two_share))
+    });
     programs
 }
 
-/// Whether a process is another one or descends from it.
-fn descends(all: &BTreeMap<i32, Seen>, pid: i32, from: i32) -> bool {
-    // While processes come and go, two readings of parents may form a circle; no line is longer than all there are.
-    std::iter::successors(Some(pid), |pid| all.get(pid).map(|seen| seen.parent))
-        .take(all.len() + 1)
-        .any(|pid| pid == from)
+/// Labs that neither started this one nor were started by it.
+fn other_labs(all: &Table, own: i32) -> Vec<i32> {
+    let is_lab = |pid: i32| {
+        let words = arguments(pid);
+        let role = words.split(' ').nth(1).unwrap_or("run").to_owned();
+        !["server", "client", supervise::NAME].contains(&role.as_str())
+    };
+    let labs = all
+        .iter()
+        .filter(|(_, seen)| seen.command == "lab")
+        .map(|(pid, _)| *pid);
+    labs.filter(|pid| !descends(all, *pid, own) && !descends(all, own, *pid) && is_lab(*pid))
+        .collect()
+}
+
+/// A process' command line, shortened.
+fn arguments(pid: i32) -> String {
+    let words = procfs::process::Process::new(pid).and_then(|process| process.cmdline());
+    let text = words.map(|words| words.join(" ")).unwrap_or_default();
+    text.chars().take(ARGUMENTS_SHOWN).collect()
 }
 
 #[cfg(test)]
@@ -116,6 +121,7 @@ mod tests {
     use std::process::{Child, Command};
 
     use super::*;
+    use crate::processes::Seen;
 
     struct Spinning(Child);
 
@@ -160,6 +166,9 @@ mod tests {
             parent,
             started,
             ticks,
+            ticks_of_children: 0,
+            cpu: None,
+            kernel: false,
             command: format!("child of {parent}"),
         }
     }
@@ -187,18 +196,18 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_parents_ends() {
-        let all = BTreeMap::from([(1, seen(2, 0, 0)), (2, seen(1, 0, 0))]);
-        assert!(!descends(&all, 1, 3));
-    }
-
-    #[test]
     fn a_program_is_shown_in_plain_words() {
         let program = Program {
             pid: 7,
             command: "stress-ng".to_owned(),
+            arguments: None,
             cpu_share: 0.98,
         };
         assert_eq!(program.to_string(), "stress-ng (process 7, 98 % of a core)");
+        let lab = Program {
+            arguments: Some("lab run --quick".to_owned()),
+            ..program
+        };
+        assert!(lab.to_string().starts_with("another lab (process 7: `lab run --quick`;"));
     }
 }

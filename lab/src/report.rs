@@ -50,7 +50,7 @@ fn rows(result: &LabResult, scenario: &str) -> Vec<[String; COLUMNS.len()]> {
 }
 
 fn row(result: &LabResult, run: &Run) -> [String; COLUMNS.len()] {
-    let times = [Quantile::P50, Quantile::P99, Quantile::P999].map(|name| quantile(run, name));
+    let times = [Quantile::P50, Quantile::P99, Quantile::P999].map(|name| quantile(result, run, name));
     let times = match times.iter().all(|time| *time == missing()) {
         true => missing(),
         false => times.join("/"),
@@ -75,11 +75,16 @@ fn row(result: &LabResult, run: &Run) -> [String; COLUMNS.len()] {
     ]
 }
 
-/// A quantile of the response time in ms; a lower bound is shown as one.
-fn quantile(run: &Run, name: Quantile) -> String {
+/// A quantile of the response time in ms. A lower bound is shown as one, and what the machine itself may have made in
+/// parentheses.
+fn quantile(result: &LabResult, run: &Run, name: Quantile) -> String {
     or_missing(run.response_micros.bounded(name), |bounded| {
         let more = if bounded.at_least { ">" } else { "" };
-        format!("{more}{}", figures::significant(bounded.micros / 1e3))
+        let text = format!("{more}{}", figures::significant(bounded.micros / 1e3));
+        match sentences::below_floor(result, run, name) {
+            true => format!("({text})"),
+            false => text,
+        }
     })
 }
 

@@ -9,6 +9,7 @@ mod profile;
 mod record;
 mod restarts;
 mod server;
+pub mod takers;
 mod tracking;
 
 pub use child::{Interrupted, Waiter};
@@ -33,6 +34,7 @@ use model::result::Skipped;
 use model::scenario::Scenario;
 use model::spoilt;
 use record::Record;
+use takers::Takers;
 use sys::cpu::CpuSet;
 
 /// Connections that a client establishes in a second, for the estimate.
@@ -77,6 +79,8 @@ pub struct Session<'a> {
     pub cpus: Option<CpuSet>,
     /// Processes of servers that the lab did not start.
     pub processes: restarts::Processes,
+    /// Who took CPU in this scenario's slices.
+    pub takers: Takers,
     /// Contenders whose metrics did not answer in time, with what to say of it. They are not asked again.
     pub silent: BTreeMap<String, String>,
 }
@@ -122,6 +126,7 @@ impl Session<'_> {
             .map(|contender| contender.name.clone());
         self.metrics.begin(&scenario.name, names);
         self.parked.0.clear();
+        self.takers = Takers::default();
         let began = Instant::now();
         let mut pace = None;
         for round in 0.. {
@@ -361,6 +366,20 @@ impl Session<'_> {
         for record in &mut records {
             record.mark(&spoilt);
         }
+        let unaccounted: Vec<f64> = records
+            .iter()
+            .filter_map(|record| record.unaccounted_percent())
+            .collect();
+        // A contender by itself has nobody to be held against.
+        let least = match &unaccounted[..] {
+            [] | [_] => 0.0,
+            several => several.iter().copied().fold(f64::INFINITY, f64::min),
+        };
+        for record in &mut records {
+            record.least_unaccounted_percent = least;
+        }
+        self.result.takers.retain(|taker| taker.scenario != scenario.name);
+        self.result.takers.extend(self.takers.named(&scenario.name));
         self.result.runs.retain(|run| run.scenario != scenario.name);
         for contender in &self.config.contenders {
             let up = lanes.iter().find(|lane| lane.record.contender == contender.name);
@@ -406,7 +425,8 @@ impl Session<'_> {
         self.progress.done(planned);
     }
 
-    fn note(&mut self, note: String) {
+    /// Says something, and keeps it in the result.
+    pub fn note(&mut self, note: String) {
         self.progress.say(&note);
         self.result.notes.push(note);
     }

@@ -1,11 +1,12 @@
 //! Where a contender's figures come from: its CPU clock and /proc when it runs here, its metrics when not.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use telemetry::names;
-use telemetry::process::{ContextSwitches, CpuModes, Memory};
 
 use crate::measure::{self, Exposition, Reading, ScrapeError, Totals};
+use crate::tree::Tree;
 
 /// The same process always shows the same start. This covers how a float is printed.
 const SAME_START_SECONDS: f64 = 0.001;
@@ -13,8 +14,8 @@ const SAME_START_SECONDS: f64 = 0.001;
 /// Where a contender's figures come from.
 #[derive(Debug, Clone, Default)]
 pub struct Source {
-    /// Its process, when it runs on this machine and the lab started it.
-    pid: Option<u32>,
+    /// Its processes, when it runs on this machine and the lab started it.
+    tree: Option<Rc<Tree>>,
     /// The URL of its metrics, if it has any.
     metrics: Option<String>,
     /// The first thing that was wrong with its metrics.
@@ -24,10 +25,10 @@ pub struct Source {
 }
 
 impl Source {
-    /// A process on this machine, or metrics, or both.
-    pub fn new(pid: Option<u32>, metrics: Option<String>) -> Source {
+    /// Processes on this machine, or metrics, or both.
+    pub fn new(tree: Option<Rc<Tree>>, metrics: Option<String>) -> Source {
         Source {
-            pid,
+            tree,
             metrics,
             ..Source::default()
         }
@@ -54,10 +55,15 @@ impl Source {
         self.note(fault.to_owned());
     }
 
+    /// A process of it on this machine, when there is one.
+    pub fn any_process(&self) -> Option<u32> {
+        self.tree.as_ref()?.any()
+    }
+
     /// CPU time only: for the instant before a slice.
     pub fn cpu_seconds(&self) -> Option<f64> {
-        match self.pid {
-            Some(pid) => cpu_clock(pid),
+        match &self.tree {
+            Some(tree) => tree.cpu_seconds(),
             None => self.scrape()?.value(names::CPU_SECONDS.name, &[]),
         }
     }
@@ -69,10 +75,10 @@ impl Source {
 
     /// CPU time first, then memory.
     pub fn read(&self) -> Reading {
-        match self.pid {
-            Some(pid) => Reading {
-                cpu_seconds: cpu_clock(pid),
-                memory: Memory::of(pid).ok(),
+        match &self.tree {
+            Some(tree) => Reading {
+                cpu_seconds: tree.cpu_seconds(),
+                memory: tree.memory(),
             },
             None => self.scrape().map_or_else(Reading::default, |text| text.reading()),
         }
@@ -81,16 +87,16 @@ impl Source {
     /// What its metrics say, completed from /proc when it runs here.
     pub fn totals(&self) -> Totals {
         let mut totals = self.scrape().map_or_else(Totals::default, |text| text.totals());
-        if let Some(pid) = self.pid {
-            if totals.cpu_modes.is_none()
-                && let Ok(modes) = CpuModes::of(pid)
+        if let Some(tree) = &self.tree {
+            // A page of metrics speaks of one process.
+            let single = tree.is_single();
+            if !(single && totals.cpu_modes.is_some())
+                && let Some(modes) = tree.modes()
             {
                 totals.cpu_modes = Some((modes.user_seconds, modes.user_seconds + modes.system_seconds));
             }
-            if totals.voluntary_switches.is_none() {
-                totals.voluntary_switches = ContextSwitches::of(pid)
-                    .ok()
-                    .map(|switches| switches.voluntary as f64);
+            if !(single && totals.voluntary_switches.is_some()) {
+                totals.voluntary_switches = tree.voluntary_switches();
             }
         }
         totals
@@ -109,7 +115,7 @@ impl Source {
         };
         if let Some(fault) = text.fault() {
             self.note(format!("{url}: {fault}"));
-        } else if self.pid.is_none() && text.value(names::CPU_SECONDS.name, &[]).is_none() {
+        } else if self.tree.is_none() && text.value(names::CPU_SECONDS.name, &[]).is_none() {
             self.note(format!(
                 "{url} shows no {}: its first line is `{}`",
                 names::CPU_SECONDS.name,
@@ -130,12 +136,6 @@ pub fn another(before: Option<f64>, now: Option<f64>) -> bool {
     starts.is_some_and(|(before, now)| (now - before).abs() > SAME_START_SECONDS)
 }
 
-fn cpu_clock(pid: u32) -> Option<f64> {
-    sys::clock::process_cpu_time(pid)
-        .ok()
-        .map(|time| time.as_secs_f64())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,8 +143,10 @@ mod tests {
     use std::net::TcpListener;
 
     #[test]
-    fn this_process_can_be_read_by_its_number() {
-        let source = Source::new(Some(std::process::id()), None);
+    fn processes_below_a_parent_can_be_read() {
+        // This process is below its own parent.
+        let parent = std::os::unix::process::parent_id();
+        let source = Source::new(Some(Tree::new(parent, None)), None);
         let reading = source.read();
         assert!(reading.cpu_seconds.unwrap() > 0.0 && reading.memory.unwrap().resident_bytes > 0);
         let totals = source.totals();

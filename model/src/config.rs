@@ -40,6 +40,9 @@ pub struct Config {
     /// How long a further round waits until servers that the lab did not start run as new processes; absent for not at all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub await_restarts_seconds: Option<f64>,
+    /// How long the lab waits for a quiet machine before it starts anything, in seconds; absent for not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_quiet_seconds: Option<f64>,
     /// Where results go: a folder for each result.
     pub output: PathBuf,
     /// When one of these holds, the lab fails.

@@ -50,6 +50,7 @@ pub fn of_config(config: Config) -> LabResult {
             ),
             run("many", "epoll", 15.0, 1),
         ],
+        takers: vec![],
         comparisons: vec![],
         profiles: vec![],
     };
@@ -93,6 +94,7 @@ fn config() -> Config {
         seed: 1,
         until: None,
         await_restarts_seconds: None,
+        wait_quiet_seconds: None,
         output: "results".into(),
         fail_if: vec![],
         undecided: Undecided::Fail,

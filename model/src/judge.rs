@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::machine_part::{Throttling, Unaccounted};
 use crate::run::Bytes;
 use crate::spoilt::Cause;
 use crate::statistics;
 use crate::threshold::{
     BUSY_SHARE_MAX, HALVES_CYCLES_MIN, HALVES_SHARE_MAX, LATE_SHARE_MAX, LITTLE_SHARE_MAX,
     ON_THEIR_WAY_SHARE_MAX, REPLIED_SHARE_MIN, REPLIED_SHARE_OF_ALL_MIN, SEND_LAG_MICROS_MAX,
+    THROTTLED_SHARE_MAX, UNACCOUNTED_PERCENT_MAX, UNACCOUNTED_SHARE_MAX,
     WAITED_SHARE_MAX,
 };
 use crate::verdict::Verdict;
@@ -72,6 +74,10 @@ pub struct Evidence {
     pub death: Option<Death>,
     /// How the machine disturbed it, when it did so too often.
     pub spoilt: Option<Disturbance>,
+    /// CPU quotas that held for it.
+    pub quotas: Vec<Throttling>,
+    /// CPU time that no account explains.
+    pub unaccounted: Option<Unaccounted>,
 }
 
 /// How the machine disturbed a run.
@@ -100,8 +106,12 @@ pub enum Doubt {
     Errors(Vec<(String, u64)>),
     /// The client sent, the server received and sent, the client received so many bytes.
     NotConserved([u64; 4]),
+    /// CPU quotas stopped the server, the client, or both.
+    Throttled(Vec<Throttling>),
     /// The machine disturbed too many cycles.
     Disturbed(Disturbance),
+    /// The servers' CPUs did much that no account explains.
+    Unaccounted(Unaccounted),
     /// Fewer replies than offered.
     RateMissed {
         /// The share that was replied to in time.
@@ -151,7 +161,9 @@ impl Doubt {
             Doubt::BadReplies(_) => Verdict::BadReplies,
             Doubt::Errors(_) => Verdict::Errors,
             Doubt::NotConserved(_) => Verdict::NotConserved,
+            Doubt::Throttled(_) => Verdict::Throttled,
             Doubt::Disturbed(_) => Verdict::Disturbed,
+            Doubt::Unaccounted(_) => Verdict::Unaccounted,
             Doubt::RateMissed { .. } => Verdict::RateMissed,
             Doubt::ClientBound(_) => Verdict::ClientBound,
             Doubt::OutOfLaw { .. } => Verdict::OutOfLaw,
@@ -170,7 +182,9 @@ pub fn judge(evidence: &Evidence) -> Vec<Doubt> {
         bad_replies(evidence),
         errors(evidence),
         not_conserved(evidence),
+        throttled(evidence),
         evidence.spoilt.clone().map(Doubt::Disturbed),
+        unaccounted(evidence),
         rate_missed(evidence),
         bottleneck(evidence).map(Doubt::ClientBound),
         out_of_law(evidence),
@@ -216,6 +230,19 @@ fn not_conserved(evidence: &Evidence) -> Option<Doubt> {
         bytes.client_received,
     ];
     (counted.iter().any(|&count| count != counted[0])).then_some(Doubt::NotConserved(counted))
+}
+
+/// Quotas that cut in. Less than the limit is a stray period, which hits no quantile that is shown.
+fn throttled(evidence: &Evidence) -> Option<Doubt> {
+    let cut_in = |quota: &&Throttling| quota.stopped_share > THROTTLED_SHARE_MAX;
+    let quotas: Vec<_> = evidence.quotas.iter().filter(cut_in).cloned().collect();
+    (!quotas.is_empty()).then_some(Doubt::Throttled(quotas))
+}
+
+fn unaccounted(evidence: &Evidence) -> Option<Doubt> {
+    let found = evidence.unaccounted?;
+    let limit = UNACCOUNTED_PERCENT_MAX.max(UNACCOUNTED_SHARE_MAX * found.own_percent);
+    (found.percent > limit).then_some(Doubt::Unaccounted(found))
 }
 
 /// The share of a cycle's requests that were replied to. What is on its way when the slice ends is not missed: by

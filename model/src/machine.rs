@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sys::cpu::CpuSet;
 
+use crate::stalls::Stalls;
+
 /// Where a result was measured. What cannot be read here is null.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
@@ -57,6 +59,9 @@ pub struct Machine {
     pub mappings_limit: Option<u64>,
     /// Load of the last minute when the lab started: who else was at work.
     pub load_average: Option<f64>,
+    /// How long the machine stopped spinning threads before anything else ran; null when nobody looked.
+    #[serde(default)]
+    pub stalls: Option<Stalls>,
 }
 
 impl Machine {

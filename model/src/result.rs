@@ -6,6 +6,7 @@ use crate::comparison::Comparison;
 use crate::config::Config;
 use crate::figure::Figure;
 use crate::machine::Machine;
+use crate::machine_part::Taker;
 use crate::profile::ProfileRecord;
 use crate::run::Run;
 
@@ -35,6 +36,9 @@ pub struct LabResult {
     pub skipped: Vec<Skipped>,
     /// One for each contender in each scenario, in the order in which they were run.
     pub runs: Vec<Run>,
+    /// Programs that took CPU from servers and clients while cycles ran, by scenario, most first.
+    #[serde(default)]
+    pub takers: Vec<Taker>,
     /// Contenders against the baseline; while a scenario's cycles go on, the last of them may not be in here yet.
     pub comparisons: Vec<Comparison>,
     /// Where the CPU time went: from slices of their own after the measured ones, with `--profile`.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine_part::Throttling;
 use crate::protocol::Spread;
 use crate::quantiles::Quantiles;
 use crate::spoilt::Spoilt;
@@ -52,6 +53,9 @@ pub struct Run {
     pub open_histogram: String,
     /// What others took of this machine's CPUs meanwhile.
     pub others: Option<Others>,
+    /// CPU quotas that held for it, server's and client's; empty where there are none.
+    #[serde(default)]
+    pub quotas: Vec<Throttling>,
     /// Message bytes of the whole life of the connections; none when the run did not come to its end.
     pub bytes: Option<Bytes>,
     /// The rounds, each with a server and a client of its own.
@@ -92,6 +96,10 @@ pub struct ServerFigures {
     pub cpu_percent: Option<f64>,
     /// CPU time in percent of one core while others were under load.
     pub idle_cpu_percent: Option<f64>,
+    /// CPU time on the servers' CPUs during the slices that no account explains, in percent of one core: interrupts, the
+    /// kernel's own threads, other programs. Null when servers have no CPUs of their own.
+    #[serde(default)]
+    pub unaccounted_percent: Option<f64>,
     /// Resident memory under load.
     pub resident_bytes: Option<u64>,
     /// Resident memory before the first connection.
@@ -245,6 +253,9 @@ pub struct Cycle {
     /// CPU time of other programs on the CPUs of server and client, as a share of one CPU; in the kernel's ticks, so coarse.
     #[serde(default)]
     pub others_share: Option<f64>,
+    /// CPU time on the servers' CPUs that no account explains, as a share of one CPU; in the kernel's ticks, so coarse.
+    #[serde(default)]
+    pub unaccounted_share: Option<f64>,
     /// Why the cycle counts for no contender; absent when it counts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spoilt: Option<Spoilt>,

@@ -24,8 +24,12 @@ pub enum Verdict {
     Errors,
     /// Bytes were lost or invented on the way.
     NotConserved,
+    /// A CPU quota stopped the server or the client.
+    Throttled,
     /// The machine disturbed too many cycles.
     Disturbed,
+    /// The servers' CPUs did much that no account explains.
+    Unaccounted,
     /// Fewer replies than offered.
     RateMissed,
     /// The client was the bottleneck.
@@ -49,7 +53,9 @@ impl fmt::Display for Verdict {
             Verdict::BadReplies => "bad-replies",
             Verdict::Errors => "errors",
             Verdict::NotConserved => "not-conserved",
+            Verdict::Throttled => "throttled",
             Verdict::Disturbed => "disturbed",
+            Verdict::Unaccounted => "unaccounted",
             Verdict::RateMissed => "rate-missed",
             Verdict::ClientBound => "client-bound",
             Verdict::OutOfLaw => "out-of-law",

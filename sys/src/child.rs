@@ -1,21 +1,31 @@
 //! Child processes that never outlive the lab, and signals to them.
 
+use std::ffi::CString;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use crate::check;
+use crate::process::{Ending, Held};
 
 /// Lets the kernel kill the child when the thread that starts it ends (prctl PR_SET_PDEATHSIG), so that not even
 /// a SIGKILL of the lab leaves servers behind. Start such children from the main thread.
 pub fn die_with_parent(command: &mut Command) {
-    let set = || {
+    let parent = std::process::id();
+    let set = move || {
         // SAFETY: this prctl takes a number and touches no memory of ours.
         check(unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) })?;
-        Ok(())
+        // A parent that ended before that call sends nothing any more.
+        if std::os::unix::process::parent_id() == parent {
+            Ok(())
+        } else {
+            Err(io::Error::from_raw_os_error(libc::ESRCH))
+        }
     };
-    // SAFETY: the closure runs between fork and exec and makes one async-signal-safe call: prctl.
+    // SAFETY: the closure runs between fork and exec and makes async-signal-safe calls only: prctl and getppid.
     unsafe { command.pre_exec(set) };
 }
 
@@ -83,11 +93,9 @@ pub fn ended(pid: u32) -> io::Result<Option<ExitStatus>> {
 /// Asks process `pid` to end (SIGTERM).
 ///
 /// # Errors
-/// What kill(2) reports: ESRCH when it is gone.
+/// ESRCH when it is gone, EINVAL when `pid` is no process number.
 pub fn terminate(pid: u32) -> io::Result<()> {
-    // SAFETY: no pointers are passed.
-    check(unsafe { libc::kill(pid as libc::pid_t, libc::SIGTERM) })?;
-    Ok(())
+    Held::open(pid)?.signal(Ending::Ask)
 }
 
 /// Starts the child with at most `descriptors` open files, soft and hard limit alike, so that it cannot raise it.
@@ -105,29 +113,26 @@ pub fn limit_descriptors(command: &mut Command, descriptors: u64) {
     unsafe { command.pre_exec(set) };
 }
 
-/// Asks every process of process group `group` to end (SIGTERM). A child started with `process_group(0)` leads a
-/// group that is named by its process number.
+/// Puts the child into a control group before it becomes its program, by writing 0 to that group's `entrance`
+/// (cgroup.procs). A child that may not enter starts outside.
 ///
 /// # Errors
-/// What kill(2) reports: ESRCH when all are gone.
-pub fn terminate_group(group: u32) -> io::Result<()> {
-    signal_group(group, libc::SIGTERM)
-}
-
-/// Ends every process of process group `group` at once (SIGKILL).
-///
-/// # Errors
-/// What kill(2) reports: ESRCH when all are gone.
-pub fn kill_group(group: u32) -> io::Result<()> {
-    signal_group(group, libc::SIGKILL)
-}
-
-fn signal_group(group: u32, signal: libc::c_int) -> io::Result<()> {
-    // Groups 0 and 1 mean "mine" and "everyone" to kill(2), never a child's.
-    if group <= 1 {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    // SAFETY: no pointers are passed.
-    check(unsafe { libc::kill(-(group as libc::pid_t), signal) })?;
+/// `InvalidInput` when the path holds a zero byte.
+pub fn enter_group(command: &mut Command, entrance: &Path) -> io::Result<()> {
+    let path = CString::new(entrance.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let enter = move || {
+        // SAFETY: `path` ends with a zero byte and lives through the call.
+        let fd = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
+        if fd >= 0 {
+            // SAFETY: the descriptor is ours and the buffer holds one byte. What is refused leaves the child where it is.
+            unsafe {
+                libc::write(fd, b"0".as_ptr().cast(), 1);
+                libc::close(fd);
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec and makes async-signal-safe calls only: open, write and close.
+    unsafe { command.pre_exec(enter) };
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod cpu;
 pub mod epoll;
 pub mod errno;
 pub mod limits;
+pub mod process;
 pub mod sampler;
 pub mod signal;
 pub mod socket;

@@ -153,6 +153,9 @@ pub struct Common {
     /// process. The lab says when to restart them, for example with `docker compose restart`
     #[arg(long, env, value_parser = values::duration, value_name = "DURATION")]
     pub(super) await_restarts: Option<Duration>,
+    /// When other programs use the CPUs, wait at most this long for them to end before anything is started
+    #[arg(long, env, value_parser = values::duration, value_name = "DURATION")]
+    pub(super) wait_quiet: Option<Duration>,
     /// Arrivals in open loops: smooth, poisson, or 'burst 1ms'; smooth and bursts drift to and fro by one gap, so that
     /// kernel ticks meet every point of the work [default: the scenario's]
     #[arg(long, env, value_name = "ARRIVALS")]

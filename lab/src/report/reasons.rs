@@ -1,10 +1,20 @@
 //! Why a run is not to be believed, in plain words and with a remedy.
 
 use model::judge::{Bottleneck, Death, Disturbance, Doubt};
+use model::machine_part::{Throttling, Unaccounted};
 use model::spoilt::Cause;
+use model::verdict::Verdict;
 
-/// What was seen, what it means, and what to change.
-pub fn reason(doubt: &Doubt) -> String {
+/// The reasons of all doubts about a run, in their order. The first cause has the remedy; what follows from it says so.
+pub fn all(doubts: &[Doubt]) -> Vec<String> {
+    let causes = [Verdict::Throttled, Verdict::Disturbed];
+    let mut verdicts = doubts.iter().map(Doubt::verdict);
+    let cause = verdicts.find(|verdict| causes.contains(verdict));
+    doubts.iter().map(|doubt| reason(doubt, cause)).collect()
+}
+
+/// What was seen, what it means, and what to change. What follows from `cause` has no remedy of its own.
+pub fn reason(doubt: &Doubt, cause: Option<Verdict>) -> String {
     match doubt {
         Doubt::Died(death) => died(death),
         Doubt::NotMeasured => {
@@ -31,9 +41,11 @@ pub fn reason(doubt: &Doubt) -> String {
         Doubt::NotConserved([sent, received, echoed, returned]) => format!(
             "bytes got lost on the way: the client sent {sent}, the server received {received} and sent {echoed}, the client received {returned}. All four are equal when every byte is echoed."
         ),
+        Doubt::Throttled(quotas) => throttled(quotas),
         Doubt::Disturbed(disturbance) => disturbed(disturbance),
-        Doubt::RateMissed { share, by_client } => rate_missed(*share, *by_client),
-        Doubt::ClientBound(bottleneck) => client_bound(*bottleneck),
+        Doubt::Unaccounted(found) => unaccounted(*found),
+        Doubt::RateMissed { share, by_client } => rate_missed(*share, *by_client, cause),
+        Doubt::ClientBound(bottleneck) => client_bound(*bottleneck, cause),
         Doubt::OutOfLaw {
             accounted,
             connections,
@@ -41,7 +53,8 @@ pub fn reason(doubt: &Doubt) -> String {
             "throughput × mean time accounts for {accounted:.1} of {connections} connections: the figures contradict each other (Little's law), as when requests are never answered. Look for lost replies and a stalled client."
         ),
         Doubt::Unstable(first, second) => format!(
-            "it changed its pace: {first:.0} messages/s in its first half, {second:.0} in its second. Let it run longer (--rounds), and see what else this machine does."
+            "it changed its pace: {first:.0} messages/s in its first half, {second:.0} in its second. {}",
+            follows(cause).unwrap_or_else(|| "Let it run longer (--rounds), and see what else this machine does.".to_owned())
         ),
     }
 }
@@ -77,19 +90,51 @@ pub fn cause(cause: Cause) -> &'static str {
     }
 }
 
-fn rate_missed(share: f64, by_client: bool) -> String {
-    let why = if by_client {
-        "because of the client (see client-bound): CPU and latency are not those of the offered load."
-    } else {
-        "so CPU and latency are those of an overloaded server. Offer less (--rate), or give the servers more CPUs."
-    };
+/// What stands in place of a remedy when a cause is named already.
+fn follows(cause: Option<Verdict>) -> Option<String> {
+    Some(format!("That follows from `{}`.", cause?))
+}
+
+fn throttled(quotas: &[Throttling]) -> String {
+    let each = quotas.iter().map(|quota| {
+        format!(
+            "a CPU quota stopped threads of the {} for {:.0} % of the time ({} is `{}`: microseconds of CPU per period)",
+            quota.side,
+            quota.stopped_share * 100.0,
+            quota.file,
+            quota.value
+        )
+    });
+    let each: Vec<_> = each.collect();
     format!(
-        "only {:.1} % of what was offered was replied to in time, {why}",
-        share * 100.0
+        "{}. CPU and latency are those of the quota. Raise or remove it.",
+        each.join("; ")
     )
 }
 
-fn client_bound(bottleneck: Bottleneck) -> String {
+fn unaccounted(found: Unaccounted) -> String {
+    format!(
+        "the servers' CPUs did {:.0} % of a core more than its account explains ({:.0} %), while it was under load. Its work may \
+         be done by a process that the lab does not see, or by the kernel's threads. Start it so that all its processes descend \
+         from its command.",
+        found.percent, found.own_percent
+    )
+}
+
+fn rate_missed(share: f64, by_client: bool, cause: Option<Verdict>) -> String {
+    let seen = format!("only {:.1} % of what was offered was replied to in time", share * 100.0);
+    match follows(cause) {
+        Some(follows) => format!("{seen}. {follows}"),
+        None if by_client => format!(
+            "{seen}, because of the client (see client-bound): CPU and latency are not those of the offered load."
+        ),
+        None => format!(
+            "{seen}, so CPU and latency are those of an overloaded server. Offer less (--rate), or give the servers more CPUs."
+        ),
+    }
+}
+
+fn client_bound(bottleneck: Bottleneck, cause: Option<Verdict>) -> String {
     let seen = match bottleneck {
         Bottleneck::Busy(share) => format!(
             "the client's busiest thread was at work {:.0} % of the time",
@@ -109,14 +154,20 @@ fn client_bound(bottleneck: Bottleneck) -> String {
             )
         }
     };
-    format!(
-        "{seen}, so it may be the client that was measured. Give it more CPUs (--client-cpus), or offer less (--rate)."
-    )
+    let remedy = follows(cause).unwrap_or_else(|| {
+        match bottleneck {
+            Bottleneck::Waited(_) => "Stop the other programs, or give the client CPUs that nothing else uses (--client-cpus).",
+            _ => "Give it more CPUs (--client-cpus), or offer less (--rate).",
+        }
+        .to_owned()
+    });
+    format!("{seen}, so it may be the client that was measured. {remedy}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::machine_part::Side;
 
     #[test]
     fn each_reason_says_what_was_seen() {
@@ -136,6 +187,17 @@ mod tests {
             (Doubt::Disturbed(disturbance), "3 of 4 cycles (other programs ran"),
             (Doubt::ClientBound(Bottleneck::Late(1_500.0)), "1.5 ms"),
             (
+                Doubt::Throttled(vec![quota(Side::Server), quota(Side::Client)]),
+                "the server for 31 % of the time (/sys/cpu.max is `120000 100000`",
+            ),
+            (
+                Doubt::Unaccounted(Unaccounted {
+                    percent: 44.0,
+                    own_percent: 1.0,
+                }),
+                "44 % of a core more than its account explains (1 %)",
+            ),
+            (
                 Doubt::OutOfLaw {
                     accounted: 47.0,
                     connections: 50,
@@ -143,8 +205,42 @@ mod tests {
                 "47.0 of 50",
             ),
         ] {
-            let said = reason(&doubt);
+            let said = reason(&doubt, None);
             assert!(said.contains(named), "{said}");
         }
+    }
+
+    fn quota(side: Side) -> Throttling {
+        Throttling {
+            side,
+            file: "/sys/cpu.max".to_owned(),
+            value: "120000 100000".to_owned(),
+            stopped_seconds: 3.1,
+            stopped_share: 0.31,
+        }
+    }
+
+    #[test]
+    fn the_cause_alone_has_a_remedy() {
+        let doubts = [
+            Doubt::Throttled(vec![quota(Side::Client)]),
+            Doubt::RateMissed {
+                share: 0.5,
+                by_client: false,
+            },
+            Doubt::ClientBound(Bottleneck::Waited(0.7)),
+        ];
+        let [cause, missed, bound] = &all(&doubts)[..] else {
+            panic!("a reason is missing");
+        };
+        assert!(cause.contains("Raise or remove it"), "{cause}");
+        for said in [missed, bound] {
+            assert!(said.ends_with("That follows from `throttled`."), "{said}");
+        }
+        // By itself each has its own.
+        let [missed, bound] = &all(&doubts[1..])[..] else {
+            panic!("a reason is missing");
+        };
+        assert!(missed.contains("--rate") && bound.contains("Stop the other programs"));
     }
 }

@@ -4,15 +4,17 @@ use model::figure::Figure;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::figures::{count, decimal, kibibytes};
+use super::figures::{count, decimal, kibibytes, significant};
 use super::reasons;
 use model::comparison::Comparison;
 use model::config::CpuPlan;
+use model::quantiles::Quantile;
 use model::result::LabResult;
 use model::run::Run;
 use model::scenario::Scenario;
 use model::spoilt::Cause;
 use model::statistics::rounds::expected_misses;
+use model::verdict::Verdict;
 use model::threshold::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
 use sys::cpu::CpuSet;
 
@@ -58,8 +60,7 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
             return "Nobody could run, so there is no answer.".to_owned();
         }
         if believable.is_empty() {
-            let left_out = left_out(result, scenario).unwrap_or_default();
-            return format!("No run can be believed, so there is no answer; {left_out}.");
+            return without_costs(result, scenario);
         }
         let listed: Vec<_> = believable
             .iter()
@@ -95,6 +96,31 @@ pub fn answer(result: &LabResult, scenario: &str) -> String {
     if others.is_empty() {
         parts.push("there is nobody believable to compare to it".to_owned());
     }
+    parts.extend(left_out(result, scenario));
+    format!("{}.", parts.join("; "))
+}
+
+/// What is known when no believable run has a cost.
+fn without_costs(result: &LabResult, scenario: &str) -> String {
+    let known: Vec<_> = result
+        .runs_of(scenario)
+        .filter(|run| run.is_ok())
+        .map(|run| {
+            let p99 = run.response_micros.bounded(Quantile::P99);
+            let p99 = p99.map_or_else(String::new, |p99| {
+                format!(", p99 {} ms", significant(p99.micros / 1e3))
+            });
+            format!("{} served {} messages/s{p99}", run.contender, count(run.replies_per_second))
+        })
+        .collect();
+    let mut parts = if known.is_empty() {
+        vec!["No run can be believed, so there is no answer".to_owned()]
+    } else {
+        vec![
+            known.join("; "),
+            "what a message costs is not known, because no CPU time could be read".to_owned(),
+        ]
+    };
     parts.extend(left_out(result, scenario));
     format!("{}.", parts.join("; "))
 }
@@ -154,13 +180,15 @@ fn not_told_apart(others: &[&Comparison]) -> Option<String> {
 
 /// Who is not in the answer, and why not.
 fn left_out(result: &LabResult, scenario: &str) -> Option<String> {
-    let doubtful = result.runs_of(scenario).filter(|run| !run.is_ok());
-    let doubtful = doubtful.map(|run| format!("{} ({})", run.contender, run.verdict_text()));
-    let skipped = result
-        .skipped_of(scenario)
-        .map(|skipped| format!("{} (skipped)", skipped.contender));
-    let names: Vec<_> = doubtful.chain(skipped).collect();
-    (!names.is_empty()).then(|| format!("left out: {}", names.join(", ")))
+    let mut said = Said::default();
+    for run in result.runs_of(scenario).filter(|run| !run.is_ok()) {
+        said.of(&run.contender, format!(" ({})", run.verdict_text()));
+    }
+    for skipped in result.skipped_of(scenario) {
+        said.of(&skipped.contender, " (skipped)".to_owned());
+    }
+    let lines = said.lines(result.runs_of(scenario).count());
+    (!lines.is_empty()).then(|| format!("left out: {}", lines.join("; ")))
 }
 
 fn holds_one(comparison: &Comparison) -> bool {
@@ -175,59 +203,142 @@ fn ratio(comparison: &Comparison) -> String {
 }
 
 /// What a reader must know before believing the table: reasons of verdicts, who was skipped, what was not checked.
+/// Contenders of whom the same is said share a line.
 pub fn remarks(result: &LabResult, scenario: &Scenario) -> Vec<String> {
-    let mut remarks = Vec::new();
+    let mut said = Said::default();
     for run in result.runs_of(&scenario.name) {
         for (verdict, reason) in run.verdicts.iter().zip(&run.reasons) {
-            remarks.push(format!("{}, {verdict}: {reason}", run.contender));
+            said.of(&run.contender, format!(", {verdict}: {reason}"));
         }
-        remarks.extend(of_run(run));
+        of_run(&mut said, run);
     }
     for skipped in result.skipped_of(&scenario.name) {
-        remarks.push(format!("{} is skipped: {}.", skipped.contender, skipped.why));
+        said.of(&skipped.contender, format!(" is skipped: {}.", skipped.why));
     }
+    let mut remarks = said.lines(result.runs_of(&scenario.name).count());
     remarks.extend(of_all(result, scenario));
     remarks
 }
 
+/// Sentences about contenders, in the order in which they were first said.
+#[derive(Default)]
+struct Said(Vec<(Vec<String>, String)>);
+
+impl Said {
+    /// Says something of a contender: what follows its name.
+    fn of(&mut self, contender: &str, what: String) {
+        match self.0.iter_mut().find(|(_, said)| *said == what) {
+            Some((names, _)) => names.push(contender.to_owned()),
+            None => self.0.push((vec![contender.to_owned()], what)),
+        }
+    }
+
+    /// The sentences. `runs` is how many contenders there are in all: what is said of all needs no list.
+    fn lines(self, runs: usize) -> Vec<String> {
+        let lines = self.0.into_iter();
+        lines
+            .map(|(names, what)| match names.len() {
+                several @ 3.. if several == runs => format!("all contenders{what}"),
+                _ => format!("{}{what}", names.join(", ")),
+            })
+            .collect()
+    }
+}
+
 /// The remarks without verdicts and skipped contenders, for who shows those apart.
 pub fn notes(result: &LabResult, scenario: &Scenario) -> Vec<String> {
-    let mut notes: Vec<_> = result.runs_of(&scenario.name).flat_map(of_run).collect();
+    let mut said = Said::default();
+    for run in result.runs_of(&scenario.name) {
+        of_run(&mut said, run);
+    }
+    let mut notes = said.lines(result.runs_of(&scenario.name).count());
     notes.extend(of_all(result, scenario));
     notes
 }
 
 /// What was odd about a run, or not checked.
-fn of_run(run: &Run) -> Vec<String> {
-    let mut remarks = Vec::new();
+fn of_run(said: &mut Said, run: &Run) {
     let who = &run.contender;
+    let named = run.verdicts.contains(&Verdict::Disturbed) || run.verdicts.contains(&Verdict::Throttled);
     if !run.is_ok()
+        && !named
         && let Some(others) = &run.others
         && others.cpu_percent + others.stolen_percent > OTHERS_CPU_PERCENT_MAX
     {
-        remarks.push(format!(
-            "{who}: meanwhile other programs used {} % of a core, and {} % was taken by the hypervisor; that may be why. Run again when the machine is quiet.",
+        let what = format!(
+            ": meanwhile other programs used {} % of a core, and {} % was taken by the hypervisor; that may be why. Run again when the machine is quiet.",
             decimal(others.cpu_percent, 0),
             decimal(others.stolen_percent, 0)
-        ));
+        );
+        said.of(who, what);
     }
     for what in &run.unchecked {
-        remarks.push(format!("{who}, not checked: {what}."));
+        said.of(who, format!(", not checked: {what}."));
     }
     if run.bytes.is_none() && run.is_ok() && run.unchecked.iter().all(|what| !what.starts_with("bytes")) {
-        remarks.push(format!(
-            "{who}, not checked: bytes, because its run did not come to its end."
-        ));
+        said.of(who, ", not checked: bytes, because its run did not come to its end.".to_owned());
     }
     if let Some(percent) = run.server.idle_cpu_percent
         && percent > IDLE_CPU_PERCENT_MAX
     {
-        remarks.push(format!(
-            "{who} used {} % of a core while others were under load, which may have disturbed them.",
-            decimal(percent, 1)
-        ));
+        let percent = decimal(percent, 1);
+        let what = format!(" used {percent} % of a core while others were under load, which may have disturbed them.");
+        said.of(who, what);
     }
-    remarks
+}
+
+/// Who took CPU from servers and clients while cycles ran.
+fn takers(result: &LabResult, scenario: &Scenario) -> Option<String> {
+    let takers: Vec<_> = result
+        .takers
+        .iter()
+        .filter(|taker| taker.scenario == scenario.name)
+        .map(|taker| {
+            let what = if taker.kernel {
+                "a thread of the kernel".to_owned()
+            } else {
+                format!("process {}", taker.pid)
+            };
+            format!("{} ({what}, {} s)", taker.name, decimal(taker.seconds, 2))
+        })
+        .collect();
+    let watched = result.takers.iter().find(|taker| taker.scenario == scenario.name)?;
+    Some(format!(
+        "In the {} s of its slices others took CPU: {}.",
+        decimal(watched.watched_seconds, 0),
+        takers.join(", ")
+    ))
+}
+
+/// Quantiles that the machine itself may have made.
+fn floor(result: &LabResult, scenario: &Scenario) -> Option<String> {
+    let stalls = result.machine.stalls.as_ref()?;
+    let below = |run: &Run| {
+        let names = [Quantile::P50, Quantile::P99, Quantile::P999];
+        names.into_iter().any(|name| below_floor(result, run, name))
+    };
+    result.runs_of(&scenario.name).any(below).then(|| {
+        format!(
+            "(…): at or below the floor of this machine, so not the server's. Before the run it stopped a spinning thread for up to {} ms. \
+             The floor is {} ms at p99 and {} ms at p99.9.",
+            significant(stalls.longest_micros() / 1e3),
+            significant(stalls.floor_micros_p99 / 1e3),
+            significant(stalls.floor_micros_p999 / 1e3)
+        )
+    })
+}
+
+/// Whether a quantile of the response time is not longer than what the machine's own stops make it.
+pub fn below_floor(result: &LabResult, run: &Run, name: Quantile) -> bool {
+    let floor = result
+        .machine
+        .stalls
+        .as_ref()
+        .and_then(|stalls| stalls.floor_micros(name));
+    let found = run.response_micros.bounded(name);
+    found
+        .zip(floor)
+        .is_some_and(|(found, floor)| found.micros <= floor)
 }
 
 /// Servers that no round started afresh: their intervals do not hold what another start would bring.
@@ -287,6 +398,8 @@ fn spoilt(result: &LabResult, scenario: &Scenario) -> Option<String> {
 fn of_all(result: &LabResult, scenario: &Scenario) -> Vec<String> {
     let mut remarks = Vec::new();
     remarks.extend(spoilt(result, scenario));
+    remarks.extend(takers(result, scenario));
+    remarks.extend(floor(result, scenario));
     remarks.extend(of_these_processes(result, scenario));
     remarks.extend(by_chance(result, scenario));
     if result.runs_of(&scenario.name).any(|run| run.capacity_is_at_least) {

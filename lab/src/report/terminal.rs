@@ -19,9 +19,17 @@ const STYLE: TableStyle = TableStyle::new()
     .header_separator(LineStyle::none().fill('─').junction('─'))
     .bottom_border(LineStyle::none().fill('─').junction('─'));
 
-/// Where the reports are: the one to read and the one to look at.
-pub fn places([text, page]: &[PathBuf; 2]) -> String {
-    format!("Report: {}\nWith charts: {}\n", text.display(), page.display())
+/// Where the reports are, and which of them could not be written anew: `written` says whether all could.
+pub fn places(paths: &[PathBuf; 2], written: bool) -> String {
+    let mut out = String::new();
+    for (title, path) in ["Report", "With charts"].iter().zip(paths) {
+        let _ = match (path.exists(), written) {
+            (true, true) => writeln!(out, "{title}: {}", path.display()),
+            (true, false) => writeln!(out, "{title}: {} (it may lack the last figures)", path.display()),
+            (false, _) => writeln!(out, "{title}: not written, {} does not exist", path.display()),
+        };
+    }
+    out
 }
 
 /// The whole text.

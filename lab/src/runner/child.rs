@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use sys::process::{Ending, Held};
 use sys::signal::Termination;
 
 /// How often a wait looks whether the user wants to stop.
@@ -97,7 +98,7 @@ pub struct Child {
     last_words: Arc<Mutex<Vec<u8>>>,
     stderr_reader: Option<JoinHandle<()>>,
     status: Option<ExitStatus>,
-    /// Whether nothing of it is left: its number, and that of its group, may be another's by now.
+    /// Whether nothing of it is left: its number may be another's by now.
     stopped: bool,
     grace: Duration,
 }
@@ -215,7 +216,7 @@ impl Child {
         lines[lines.len().saturating_sub(3)..].join("; ")
     }
 
-    /// Looks whether it has ended. It is not waited for yet, so that its group's number stays its own.
+    /// Looks whether it has ended. It is not waited for yet, so that its number stays its own.
     fn look(&mut self) {
         if self.status.is_none() {
             // A child that is not to be found has not ended by itself.
@@ -238,14 +239,15 @@ impl Child {
             return;
         }
         drop(self.process.stdin.take());
-        let group = self.process.id();
-        if self.status.is_none() {
+        // Its number is not another's before it is waited for.
+        if self.status.is_none()
+            && let Ok(held) = Held::open(self.process.id())
+        {
             // Gone already is as good.
-            let _ = sys::child::terminate_group(group);
+            let _ = held.signal(Ending::Ask);
             self.wait_for_end(self.grace);
+            let _ = held.signal(Ending::Make);
         }
-        // Also what it has started itself and left behind. Its number is not another's before it is waited for.
-        let _ = sys::child::kill_group(group);
         let status = self.process.wait().ok();
         self.status = self.status.or(status);
     }

@@ -173,6 +173,11 @@ impl Client {
         }
     }
 
+    /// Its process number.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Ends it at once.
     pub fn stop(&mut self) {
         self.child.stop();

@@ -12,11 +12,14 @@ use super::client::{Client, Connecting, NoAnswer};
 use super::inquiry;
 use super::record::Record;
 use super::server::{Refusal, Server};
+use super::takers;
+use crate::cgroup::Quota;
 use crate::measure::{MachineCpu, Reading, Totals};
 use crate::metrics::Phase;
 use crate::preflight;
 use model::contender::{Contender, Origin};
 use model::judge::Death;
+use model::machine_part::Side;
 use model::plan::Turn;
 use model::result::Skipped;
 use model::run::{Bytes, Round};
@@ -40,6 +43,8 @@ pub struct Lane {
     counted_before: (Option<u64>, Option<u64>),
     /// Whether other lanes put load on the same server.
     shares_server: bool,
+    /// CPU quotas that hold for the server and for the client.
+    quotas: Vec<(Side, Quota)>,
     last: Option<(f64, Instant)>,
     /// What the client counted as errors while the server was profiled: no matter of the measured slices.
     errors_while_profiled: BTreeMap<String, u64>,
@@ -198,7 +203,11 @@ pub fn connected(
         ..Round::default()
     });
     let others = session.config.contenders.iter();
+    let of_server = server.source.any_process().map(|pid| (Side::Server, pid));
+    let sides = of_server.into_iter().chain([(Side::Client, client.pid())]);
+    let quotas = sides.flat_map(|(side, pid)| Quota::of(pid).into_iter().map(move |quota| (side, quota)));
     Ok(Ok(Lane {
+        quotas: quotas.collect(),
         client,
         server,
         record,
@@ -255,6 +264,10 @@ impl Lane {
         pace: Pace,
         duration: Duration,
     ) -> Result<(), Interrupted> {
+        let stopped_before = self.stopped();
+        let taken_before = takers::begin();
+        let servers = session.config.cpus.server();
+        let servers_before = servers.and_then(|cpus| MachineCpu::now(Some(cpus)));
         let (machine_before, began) = (MachineCpu::now(session.cpus.as_ref()), Instant::now());
         let before = self.server.source.cpu_seconds();
         if let Some(((last, since), now)) = self.last.zip(before) {
@@ -264,7 +277,12 @@ impl Lane {
         let after = self.server.source.read();
         let took = began.elapsed().as_secs_f64();
         let machine = machine_before.zip(MachineCpu::now(session.cpus.as_ref()));
+        let servers_after = servers.and_then(|cpus| MachineCpu::now(Some(cpus)));
+        let servers_took = began.elapsed().as_secs_f64() * servers.map_or(0, |cpus| cpus.iter().count()) as f64;
         self.last = after.cpu_seconds.map(|cpu_seconds| (cpu_seconds, Instant::now()));
+        let taken = session
+            .takers
+            .end(taken_before, session.cpus.as_ref(), servers);
         if let Some((before, now)) = before.zip(after.cpu_seconds).filter(|(before, now)| now < before) {
             let why = format!("its CPU time fell from {before} to {now} s: its process was restarted");
             self.record.death = Some(Death::Server(why));
@@ -276,8 +294,22 @@ impl Lane {
             if let Some((before, after)) = machine {
                 self.record.add_machine(before, after, took);
             }
+            if let Some((before, after)) = servers_before.zip(servers_after) {
+                let ran = servers_took - (after.away_seconds - before.away_seconds);
+                self.record.add_unaccounted(ran - taken, took);
+            }
+            for ((side, quota), (before, now)) in self.quotas.iter().zip(stopped_before.iter().zip(self.stopped())) {
+                let stopped = now.zip(*before).map_or(0.0, |(now, before)| now - before);
+                self.record.add_quota(*side, quota, stopped, took);
+            }
         }
         Ok(())
+    }
+
+    /// How long each quota has stopped threads so far, in seconds.
+    fn stopped(&self) -> Vec<Option<f64>> {
+        let each = self.quotas.iter();
+        each.map(|(_, quota)| quota.throttled_seconds()).collect()
     }
 
     /// Reads what is read once after all counted slices.

@@ -5,6 +5,7 @@ mod times;
 use std::collections::BTreeMap;
 
 use model::judge::{CycleEvidence, Death, Disturbance, Doubt, Evidence, judge};
+use model::machine_part::{Side, Throttling, Unaccounted};
 use model::plan::Turn;
 use model::protocol::{Slice, Spread};
 use model::quantiles::Quantiles;
@@ -15,6 +16,7 @@ use model::statistics;
 use model::threshold;
 use model::verdict::Verdict;
 
+use crate::cgroup::Quota;
 use crate::measure::{MachineCpu, Reading, Totals};
 use crate::report::reasons;
 use times::Times;
@@ -40,6 +42,10 @@ pub struct Record {
     idle: Idle,
     machine: MachineCpu,
     machine_seconds: f64,
+    /// What its quotas did, in the order in which they were found, and the seconds of the slices.
+    quotas: Vec<(Throttling, f64)>,
+    /// CPU time on the servers' CPUs that no account explains, of the contender with the least, in percent of one core.
+    pub least_unaccounted_percent: f64,
 }
 
 /// What is known of one round so far.
@@ -197,6 +203,51 @@ impl Record {
         cycle.others_share = own.map(|own| (busy - own).max(0.0) / seconds);
     }
 
+    /// Adds what a quota did during the last slice, which took `seconds`.
+    pub fn add_quota(&mut self, side: Side, quota: &Quota, stopped_seconds: f64, seconds: f64) {
+        let file = quota.file.display().to_string();
+        let known = self
+            .quotas
+            .iter()
+            .position(|(one, _)| one.side == side && one.file == file);
+        let index = known.unwrap_or(self.quotas.len());
+        if known.is_none() {
+            let throttling = Throttling {
+                side,
+                file,
+                value: quota.value.clone(),
+                stopped_seconds: 0.0,
+                stopped_share: 0.0,
+            };
+            self.quotas.push((throttling, 0.0));
+        }
+        let (one, all_seconds) = &mut self.quotas[index];
+        *all_seconds += seconds;
+        one.stopped_seconds += stopped_seconds;
+        one.stopped_share = one.stopped_seconds / *all_seconds;
+    }
+
+    /// Adds what the servers' CPUs did during the last slice, which took `seconds`: all but what other programs took.
+    pub fn add_unaccounted(&mut self, ran_seconds: f64, seconds: f64) {
+        if let Some(cycle) = self.current().round.cycles.last_mut().filter(|_| seconds > 0.0) {
+            cycle.unaccounted_share = cycle
+                .server_cpu_seconds
+                .map(|own| (ran_seconds - own) / seconds);
+        }
+    }
+
+    /// CPU time on the servers' CPUs that no account explains: the mean over the slices, as ticks are coarse.
+    pub fn unaccounted_percent(&self) -> Option<f64> {
+        let shares: Vec<f64> = self.cycles().filter_map(|cycle| cycle.unaccounted_share).collect();
+        let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+        (!shares.is_empty()).then(|| (mean * 100.0).max(0.0))
+    }
+
+    /// Its quotas, with what share of the slices' time they stopped threads.
+    fn quotas(&self) -> Vec<Throttling> {
+        self.quotas.iter().map(|(one, _)| one.clone()).collect()
+    }
+
     /// Its slices, as far as they tell what the machine did.
     pub fn slices(&self) -> impl Iterator<Item = spoilt::Slice> {
         let rounds = self.rounds.iter().map(|round| &round.round);
@@ -305,7 +356,7 @@ impl Record {
             scenario: scenario.name.clone(),
             contender: self.contender.clone(),
             verdicts,
-            reasons: doubts.iter().map(reasons::reason).collect(),
+            reasons: reasons::all(&doubts),
             unchecked: self.unchecked.clone(),
             offered_per_second: self.offered_per_second,
             capacity_per_second: self.capacity.map(|(capacity, _)| capacity),
@@ -324,6 +375,7 @@ impl Record {
                 _ => times.response_open.to_base64(),
             },
             others: self.others(),
+            quotas: self.quotas(),
             bytes: self.bytes(),
             rounds: self.rounds.iter().map(RoundRecord::to_round).collect(),
         };
@@ -358,6 +410,13 @@ impl Record {
             errors: self.errors(),
             bytes: self.bytes(),
             death: self.death.clone(),
+            quotas: self.quotas(),
+            unaccounted: self.unaccounted_percent().map(|percent| Unaccounted {
+                percent: percent - self.least_unaccounted_percent,
+                own_percent: self
+                    .median(|cycle| percent_of(cycle.server_cpu_seconds?, cycle))
+                    .unwrap_or(0.0),
+            }),
             spoilt: self.disturbed().then(|| Disturbance {
                 spoilt: self.spoilt(),
                 cycles: self.all_cycles().count(),
@@ -407,9 +466,10 @@ impl Record {
         ServerFigures {
             cpu_micros_per_message: self.cpu_micros_per_message(),
             cpu_user_share: user_share,
-            cpu_percent: self.median(|cycle| percent(cycle.server_cpu_seconds?, cycle)),
+            cpu_percent: self.median(|cycle| percent_of(cycle.server_cpu_seconds?, cycle)),
             idle_cpu_percent: (self.idle.seconds > 0.0)
                 .then(|| self.idle.cpu_seconds / self.idle.seconds * 100.0),
+            unaccounted_percent: self.unaccounted_percent(),
             resident_bytes: memory(|memory| memory.resident_bytes),
             resident_bytes_before_connections: statistics::median(&before).map(|bytes| bytes as u64),
             virtual_bytes: memory(|memory| memory.virtual_bytes),
@@ -459,7 +519,7 @@ impl Record {
     fn client_figures(&self) -> ClientFigures {
         ClientFigures {
             cpu_micros_per_message: self.median(Cycle::client_cpu_micros_per_message),
-            cpu_percent: self.median(|cycle| percent(cycle.client_cpu_seconds, cycle)),
+            cpu_percent: self.median(|cycle| percent_of(cycle.client_cpu_seconds, cycle)),
             busy_share: self.median(|cycle| Some(cycle.busy_share)).unwrap_or(0.0),
             send_lag_micros_p99: self.median(|cycle| cycle.send_lag_micros_p99).unwrap_or(0.0),
             ramp_seconds: self
@@ -491,7 +551,7 @@ fn memory<'a>(
     statistics::median(&values).map(|value| value as u64)
 }
 
-fn percent(cpu_seconds: f64, cycle: &Cycle) -> Option<f64> {
+fn percent_of(cpu_seconds: f64, cycle: &Cycle) -> Option<f64> {
     let seconds = cycle.seconds + cycle.drain_seconds;
     (seconds > 0.0).then(|| cpu_seconds / seconds * 100.0)
 }

@@ -8,10 +8,13 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::child::{Child, Interrupted, NoLine, Waiter};
+use crate::cgroup::Group;
 use crate::contender::external;
 use crate::contender::is_epoll;
 use crate::engines;
 use crate::source::{Source, another};
+use crate::supervise;
+use crate::tree::Tree;
 use model::config::Config;
 use model::contender::{Contender, Origin};
 use sys::cpu::CpuSet;
@@ -20,8 +23,8 @@ use sys::cpu::CpuSet;
 const START_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a server that runs elsewhere may take to accept a connection.
 const REACH_PATIENCE: Duration = Duration::from_secs(3);
-/// Our server's grace period is 5 s; a little more, before it is made to end.
-const STOP_GRACE: Duration = Duration::from_secs(6);
+/// Its supervisor ends all its processes within its own grace period; a little more, before the supervisor is made to end.
+const STOP_GRACE: Duration = supervise::GRACE.saturating_add(Duration::from_secs(2));
 
 /// A contender's server that accepts connections.
 pub struct Server {
@@ -105,9 +108,13 @@ fn start_engine(
     waiter: &Waiter,
 ) -> Result<Server, Refusal> {
     engines::probe(engine).map_err(Refusal::Cannot)?;
-    let mut command = super::own_command("server").map_err(Refusal::Cannot)?;
-    command.args(engine_flags(engine, contender, config));
-    start_ready(command, contender, config, waiter)
+    let (mut command, group) = supervised(None)?;
+    super::without_settings(&mut command);
+    command
+        .arg(own_program()?)
+        .arg("server")
+        .args(engine_flags(engine, contender, config));
+    start_ready(command, group, contender, config, waiter)
 }
 
 /// What is said to our own server alone.
@@ -148,15 +155,38 @@ fn start_external(
 ) -> Result<Server, Refusal> {
     let external = external::find(name)
         .ok_or_else(|| Refusal::Cannot(format!("the lab knows no server called `{name}`")))?;
-    let mut command = Command::new(external.program().map_err(Refusal::Cannot)?);
-    command.args(external.flags);
+    let (mut command, group) = supervised(None)?;
     super::without_settings(&mut command);
-    start_ready(command, contender, config, waiter)
+    command
+        .arg(external.program().map_err(Refusal::Cannot)?)
+        .args(external.flags);
+    start_ready(command, group, contender, config, waiter)
+}
+
+/// The lab's own program.
+fn own_program() -> Result<PathBuf, Refusal> {
+    std::env::current_exe()
+        .map_err(|error| Refusal::Cannot(format!("the lab cannot find its own program: {error}")))
+}
+
+/// A command that looks after the program that is added to it, pinned to `cpus`, and the group that counts its CPU time.
+fn supervised(cpus: Option<&CpuSet>) -> Result<(Command, Option<Group>), Refusal> {
+    let group = Group::new();
+    let mut command = Command::new(own_program()?);
+    command
+        .arg(supervise::NAME)
+        .arg(cpus.map_or_else(|| supervise::ANYWHERE.to_owned(), CpuSet::to_string));
+    match &group {
+        Some(group) => command.arg(group.entrance()),
+        None => command.arg(supervise::NO_GROUP),
+    };
+    Ok((command, group))
 }
 
 /// Starts a server that takes our flags and says where it listens when it is ready.
 fn start_ready(
     mut command: Command,
+    group: Option<Group>,
     contender: &Contender,
     config: &Config,
     waiter: &Waiter,
@@ -192,7 +222,7 @@ fn start_ready(
     };
     Ok(Server {
         echo,
-        source: Source::new(Some(child.pid()), metrics),
+        source: Source::new(Some(Tree::new(child.pid(), group)), metrics),
         child: Some(child),
         started_at: None,
     })
@@ -237,14 +267,7 @@ fn start_command(
         text.replace("{port}", &port.to_string())
             .replace("{metrics_port}", &metrics_port.to_string())
     };
-    // The lab starts itself first, which pins itself and then becomes the program: the same process number, and no
-    // thread of the lab is ever pinned.
-    let exe = std::env::current_exe()
-        .map_err(|error| Refusal::Cannot(format!("the lab cannot find its own program: {error}")))?;
-    let mut command = Command::new(exe);
-    command.arg(crate::exec::NAME);
-    let cpus = config.cpus.server().map(CpuSet::to_string);
-    command.arg(cpus.as_deref().unwrap_or(crate::exec::ANYWHERE));
+    let (mut command, group) = supervised(config.cpus.server())?;
     command.args(words.iter().map(|word| filled(word)));
     // Its own environment is the user's business, and it may need it. What the lab shares with our own server is not
     // meant for it: METRICS is where the lab's metrics are.
@@ -271,7 +294,7 @@ fn start_command(
     }
     Ok(Server {
         echo,
-        source: Source::new(Some(child.pid()), metrics.map(filled)),
+        source: Source::new(Some(Tree::new(child.pid(), group)), metrics.map(filled)),
         child: Some(child),
         started_at: None,
     })

@@ -14,6 +14,7 @@ use model::comparison;
 use model::figure::Figure;
 use model::verdict::Verdict;
 use sys::cpu::CpuSet;
+use sys::process::{Ending, Held};
 
 fn main() {
     let words: Vec<String> = std::env::args().collect();
@@ -223,7 +224,8 @@ fn a_killed_server_costs_its_run_alone() {
     let flags = ["--contenders", "own", "--slice", "150ms", "--cycles", "12"];
     let mut lab = bench.start(10, 1_000, &flags, &liars);
     lab.wait_for_cycles("mortal", 2);
-    sys::child::kill_group(bench.pid("mortal")).unwrap();
+    let mortal = Held::open(bench.pid("mortal")).unwrap();
+    mortal.signal(Ending::Make).unwrap();
     let (result, code) = lab.finish();
     let mortal = run_of(&result, "mortal");
     assert_eq!(mortal.verdicts[0], Verdict::ServerDied, "{:?}", mortal.reasons);

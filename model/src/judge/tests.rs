@@ -1,6 +1,7 @@
 //! Each threshold of the verdicts, from both sides.
 
 use super::*;
+use crate::machine_part::Side;
 
 fn cycle() -> CycleEvidence {
     CycleEvidence {
@@ -29,6 +30,8 @@ fn evidence(open_loop: bool, cycles: Vec<CycleEvidence>) -> Evidence {
         bytes: Some(bytes(1, 1, 1, 1)),
         death: None,
         spoilt: None,
+        quotas: vec![],
+        unaccounted: None,
     }
 }
 
@@ -280,4 +283,35 @@ fn without_a_slice_nobody_is_accused() {
         [],
         "a slice with replies is the better witness"
     );
+}
+
+#[test]
+fn a_quota_that_cut_in_is_named_and_one_that_did_not_is_not() {
+    let quota = |side: Side, stopped_share: f64| Throttling {
+        side,
+        file: "/sys/fs/cgroup/cpu.max".to_owned(),
+        value: "120000 100000".to_owned(),
+        stopped_seconds: stopped_share,
+        stopped_share,
+    };
+    let mut evidence = evidence(true, vec![cycle()]);
+    evidence.quotas = vec![quota(Side::Server, 0.3), quota(Side::Client, 0.001)];
+    assert_eq!(judge(&evidence), [Doubt::Throttled(vec![quota(Side::Server, 0.3)])]);
+    evidence.quotas = vec![quota(Side::Server, 0.001)];
+    assert_eq!(judge(&evidence), []);
+}
+
+#[test]
+fn what_no_account_explains_is_held_against_the_account() {
+    for (percent, own_percent, named) in [
+        (24.0, 0.0, false),
+        (26.0, 0.0, true),
+        (39.0, 80.0, false),
+        (41.0, 80.0, true),
+    ] {
+        let mut evidence = evidence(true, vec![cycle()]);
+        evidence.unaccounted = Some(Unaccounted { percent, own_percent });
+        let found = verdicts(&evidence) == [Verdict::Unaccounted];
+        assert_eq!(found, named, "{percent} % beside {own_percent} %");
+    }
 }

@@ -67,7 +67,7 @@ pub fn chart(charts: &Charts<'_>) -> Option<Chart> {
             Quantile::Max,
         ];
         std::iter::once(run.contender.clone())
-            .chain(figures.map(|name| quantile(run, name)))
+            .chain(figures.map(|name| quantile(charts.result, run, name)))
             .chain([run.replies.to_string()])
             .collect()
     });

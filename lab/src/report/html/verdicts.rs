@@ -41,6 +41,14 @@ fn words(verdict: Verdict) -> (&'static str, &'static str) {
             "The machine disturbed more than half of the cycles.",
             "Stop other programs, or wait for a quiet machine; then run again.",
         ),
+        Verdict::Throttled => (
+            "A CPU quota stopped the server or the client.",
+            "Raise or remove the quota that is named there, then run again.",
+        ),
+        Verdict::Unaccounted => (
+            "The servers' CPUs did much that no account explains.",
+            "Start the server so that all its processes descend from its command.",
+        ),
         Verdict::RateMissed => (
             "It could not keep up with what was offered.",
             "Offer less (--rate), give the servers more CPUs (--server-cpus), or wait for a quiet machine.",

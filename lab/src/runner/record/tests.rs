@@ -188,6 +188,7 @@ fn a_spoilt_cycle_counts_for_no_figure_unless_too_many_are() {
         let machine = |busy_seconds, stolen_seconds| MachineCpu {
             busy_seconds,
             stolen_seconds,
+            ..MachineCpu::default()
         };
         // Server and client used 0.35 s in the first two slices, 1.15 s in the last; others ran beside the last.
         let busy = if cycle == 2 { 2.15 } else { 0.4 };
