@@ -36,13 +36,15 @@ impl Group {
         let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("echolab-{}-{number}", std::process::id());
-        places(&mounts, &groups).into_iter().find_map(|(parent, version)| {
-            let folder = parent.join(&name);
-            fs::create_dir(&folder).ok()?;
-            let group = Group { folder, version };
-            // A group that counts nothing is of no use.
-            group.cpu_seconds().is_some().then_some(group)
-        })
+        places(&mounts, &groups)
+            .into_iter()
+            .find_map(|(parent, version)| {
+                let folder = parent.join(&name);
+                fs::create_dir(&folder).ok()?;
+                let group = Group { folder, version };
+                // A group that counts nothing is of no use.
+                group.cpu_seconds().is_some().then_some(group)
+            })
     }
 
     /// The file that takes processes in: a process writes 0 there to enter.
@@ -119,7 +121,10 @@ fn group_of<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
         let mut parts = line.splitn(3, ':');
         let controllers = parts.nth(1)?;
         let path = parts.next()?;
-        controllers.split(',').any(|one| one == controller).then_some(path)
+        controllers
+            .split(',')
+            .any(|one| one == controller)
+            .then_some(path)
     })
 }
 
@@ -263,7 +268,10 @@ mod tests {
         write("cpu.cfs_period_us", "100000\n");
         assert_eq!(Quota::in_folder(folder.path()), None);
         write("cpu.cfs_quota_us", "120000\n");
-        write("cpu.stat", "nr_periods 36\nnr_throttled 35\nthrottled_time 1500000000\n");
+        write(
+            "cpu.stat",
+            "nr_periods 36\nnr_throttled 35\nthrottled_time 1500000000\n",
+        );
         let quota = Quota::in_folder(folder.path()).unwrap();
         assert_eq!(quota.value, "120000 100000");
         assert_eq!(quota.throttled_seconds(), Some(1.5));
@@ -272,7 +280,10 @@ mod tests {
         write("cpu.max", "50000 100000\n");
         write("cpu.stat", "usage_usec 9\nthrottled_usec 250000\n");
         let quota = Quota::in_folder(folder.path()).unwrap();
-        assert_eq!((quota.value.as_str(), quota.throttled_seconds()), ("50000 100000", Some(0.25)));
+        assert_eq!(
+            (quota.value.as_str(), quota.throttled_seconds()),
+            ("50000 100000", Some(0.25))
+        );
         assert!(quota.file.ends_with("cpu.max"));
     }
 
@@ -285,7 +296,10 @@ mod tests {
             "echo 0 > {} && i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done",
             entrance.display()
         );
-        let status = std::process::Command::new("sh").args(["-c", &script]).status().unwrap();
+        let status = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .status()
+            .unwrap();
         assert!(status.success());
         assert!(group.cpu_seconds().unwrap() > 0.001);
         assert_eq!(group.members().unwrap(), Vec::<u32>::new());

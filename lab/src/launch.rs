@@ -144,7 +144,9 @@ fn look_at_the_machine(session: &mut Session<'_>) {
         session.result.notes.push(note);
     }
     let stolen = before.zip(MachineCpu::now(cpus.as_ref()));
-    let stolen = stolen.map_or(0.0, |(before, after)| after.stolen_seconds - before.stolen_seconds);
+    let stolen = stolen.map_or(0.0, |(before, after)| {
+        after.stolen_seconds - before.stolen_seconds
+    });
     let share = stolen / LOOK.as_secs_f64();
     if share > SLICE_STOLEN_SHARE_MAX {
         session.note(format!(
@@ -219,7 +221,9 @@ fn conclude(outcome: Result<(), Stop>, result: &LabResult, input_faults: usize, 
         show(&report::terminal::render(result));
         show(&report::terminal::places(&store.report_paths(), written.is_ok()));
         if let Err(error) = written {
-            eprintln!("error: {error:#}: make room or choose another folder (--output); what was measured stands above");
+            eprintln!(
+                "error: {error:#}: make room or choose another folder (--output); what was measured stands above"
+            );
             exit = Exit::Failure;
         }
     }

@@ -78,7 +78,9 @@ fn busy(before: &Table, after: &Table, ticks: f64, but: Option<i32>) -> Vec<Prog
         let who = lab.unwrap_or(pid);
         let program = programs.entry(who).or_insert_with(|| Program {
             pid: who,
-            command: after.get(&who).map_or_else(String::new, |seen| seen.command.clone()),
+            command: after
+                .get(&who)
+                .map_or_else(String::new, |seen| seen.command.clone()),
             arguments: lab.map(arguments),
             cpu_share: 0.0,
         });
@@ -208,6 +210,9 @@ mod tests {
             arguments: Some("lab run --quick".to_owned()),
             ..program
         };
-        assert!(lab.to_string().starts_with("another lab (process 7: `lab run --quick`;"));
+        assert!(
+            lab.to_string()
+                .starts_with("another lab (process 7: `lab run --quick`;")
+        );
     }
 }

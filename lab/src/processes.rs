@@ -38,7 +38,9 @@ pub fn line_of(pid: i32) -> Table {
     let mut line = Table::new();
     let mut next = Some(pid);
     while let Some(pid) = next.filter(|pid| !line.contains_key(pid)) {
-        let found = procfs::process::Process::new(pid).ok().and_then(|process| seen(&process));
+        let found = procfs::process::Process::new(pid)
+            .ok()
+            .and_then(|process| seen(&process));
         next = found.as_ref().map(|(_, seen)| seen.parent);
         line.extend(found);
     }
@@ -97,7 +99,13 @@ mod tests {
 
     #[test]
     fn grandchildren_descend_too() {
-        let all = BTreeMap::from([(1, seen(0)), (5, seen(1)), (6, seen(5)), (7, seen(6)), (8, seen(1))]);
+        let all = BTreeMap::from([
+            (1, seen(0)),
+            (5, seen(1)),
+            (6, seen(5)),
+            (7, seen(6)),
+            (8, seen(1)),
+        ]);
         assert_eq!(descendants(&all, 5), BTreeSet::from([6, 7]));
         assert_eq!(descendants(&all, 8), BTreeSet::new());
     }

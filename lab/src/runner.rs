@@ -34,8 +34,8 @@ use model::result::Skipped;
 use model::scenario::Scenario;
 use model::spoilt;
 use record::Record;
-use takers::Takers;
 use sys::cpu::CpuSet;
+use takers::Takers;
 
 /// Connections that a client establishes in a second, for the estimate.
 const RAMP_PER_SECOND: f64 = 20_000.0;

@@ -24,7 +24,10 @@ pub fn watch(cpus: &CpuSet, duration: Duration) -> Option<Stalls> {
         .map(|(cpu, thread)| (cpu as u32, thread.join().ok().flatten()))
         .collect();
     let seconds = began.elapsed().as_secs_f64();
-    let stops: Option<Vec<_>> = stops.into_iter().map(|(cpu, stops)| Some((cpu, stops?))).collect();
+    let stops: Option<Vec<_>> = stops
+        .into_iter()
+        .map(|(cpu, stops)| Some((cpu, stops?)))
+        .collect();
     Some(Stalls::of(seconds, &stops?))
 }
 

@@ -70,7 +70,9 @@ impl Tree {
         }
         let shared = each.iter().filter_map(|(pid, _)| shared_bytes(*pid)).max();
         let own = each.into_iter().map(|(pid, memory)| Memory {
-            resident_bytes: memory.resident_bytes.saturating_sub(shared_bytes(pid).unwrap_or(0)),
+            resident_bytes: memory
+                .resident_bytes
+                .saturating_sub(shared_bytes(pid).unwrap_or(0)),
             ..memory
         });
         let sum = own.reduce(|one, two| Memory {
@@ -152,7 +154,8 @@ fn shared_bytes(pid: u32) -> Option<u64> {
     let kibibytes = text.lines().filter_map(|line| {
         let (name, value) = line.split_once(':')?;
         let value = value.trim().strip_suffix(" kB")?;
-        name.starts_with("Shared_").then(|| value.trim().parse::<u64>().ok())?
+        name.starts_with("Shared_")
+            .then(|| value.trim().parse::<u64>().ok())?
     });
     Some(kibibytes.sum::<u64>() * 1024)
 }

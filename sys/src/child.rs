@@ -125,10 +125,9 @@ pub fn enter_group(command: &mut Command, entrance: &Path) -> io::Result<()> {
         let fd = unsafe { libc::open(path.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC) };
         if fd >= 0 {
             // SAFETY: the descriptor is ours and the buffer holds one byte. What is refused leaves the child where it is.
-            unsafe {
-                libc::write(fd, b"0".as_ptr().cast(), 1);
-                libc::close(fd);
-            }
+            unsafe { libc::write(fd, b"0".as_ptr().cast(), 1) };
+            // SAFETY: the descriptor is ours, and nobody uses it any more.
+            unsafe { libc::close(fd) };
         }
         Ok(())
     };

@@ -93,7 +93,8 @@ impl Held {
         };
         let info = std::ptr::null::<libc::siginfo_t>();
         // SAFETY: the descriptor is ours; without a record the kernel makes its own.
-        let returned = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, info, 0) };
+        let returned =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal, info, 0) };
         check(returned as libc::c_int)?;
         Ok(())
     }
@@ -105,14 +106,14 @@ pub fn end_like(status: ExitStatus) -> ! {
         // SAFETY: this prctl takes numbers and touches no memory of ours.
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
         let mut set = MaybeUninit::<libc::sigset_t>::uninit();
-        // SAFETY: sigfillset initialises the set it is given; the old mask is not wanted; the signal's default
-        // disposition ends the process.
-        unsafe {
-            libc::sigfillset(set.as_mut_ptr());
-            libc::signal(signal, libc::SIG_DFL);
-            libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
-            libc::raise(signal);
-        }
+        // SAFETY: sigfillset initialises the set it is given.
+        unsafe { libc::sigfillset(set.as_mut_ptr()) };
+        // SAFETY: the default disposition needs no handler.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: `set` was initialised above; the old mask is not wanted.
+        unsafe { libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut()) };
+        // SAFETY: no pointers are passed.
+        unsafe { libc::raise(signal) };
     }
     std::process::exit(status.code().unwrap_or(1))
 }

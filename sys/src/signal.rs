@@ -52,7 +52,11 @@ fn wait(fd: &OwnedFd, timeout: Option<Duration>) -> io::Result<Option<Signal>> {
             // SAFETY: plain numbers, zeroed above and written by the kernel.
             let info = unsafe { info.assume_init() };
             let is_child = info.ssi_signo == libc::SIGCHLD as u32;
-            Ok(Some(if is_child { Signal::ChildEnded } else { Signal::Termination }))
+            Ok(Some(if is_child {
+                Signal::ChildEnded
+            } else {
+                Signal::Termination
+            }))
         }
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),

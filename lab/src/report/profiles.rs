@@ -43,9 +43,16 @@ pub fn rows(result: &LabResult, scenario: &str) -> Vec<Vec<String>> {
     present(result, scenario).map(row).collect()
 }
 
+/// Why no stack goes below a system call.
+const KERNEL_FRAMES: &str = "Stacks end at the call into the kernel, such as send: frames of the kernel are missing. A process cannot see \
+     the kernel's stack, so the time in the kernel counts for the call. `perf record -g` as root shows what is below.";
+
 /// What to know beside the table: the costliest functions, what differs from the baseline, what is missing and why.
 pub fn remarks(result: &LabResult, scenario: &str) -> Vec<String> {
     let mut remarks = Vec::new();
+    if present(result, scenario).next().is_some() {
+        remarks.push(KERNEL_FRAMES.to_owned());
+    }
     for record in present(result, scenario) {
         let top: Vec<_> = record
             .top

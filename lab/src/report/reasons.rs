@@ -1,5 +1,7 @@
 //! Why a run is not to be believed, in plain words and with a remedy.
 
+use std::collections::BTreeSet;
+
 use model::judge::{Bottleneck, Death, Disturbance, Doubt};
 use model::machine_part::{Throttling, Unaccounted};
 use model::spoilt::Cause;
@@ -96,14 +98,18 @@ fn follows(cause: Option<Verdict>) -> Option<String> {
 }
 
 fn throttled(quotas: &[Throttling]) -> String {
-    let each = quotas.iter().map(|quota| {
-        format!(
-            "a CPU quota stopped threads of the {} for {:.0} % of the time ({} is `{}`: microseconds of CPU per period)",
-            quota.side,
-            quota.stopped_share * 100.0,
-            quota.file,
-            quota.value
-        )
+    let files: BTreeSet<&str> = quotas.iter().map(|quota| quota.file.as_str()).collect();
+    let each = files.into_iter().filter_map(|file| {
+        let of_file = || quotas.iter().filter(|quota| quota.file == file);
+        let first = of_file().next()?;
+        let sides: Vec<_> = of_file().map(|quota| quota.side.to_string()).collect();
+        let most = of_file().map(|quota| quota.stopped_share).fold(0.0, f64::max);
+        Some(format!(
+            "a CPU quota stopped threads of the {} for {:.0} % of the time ({file} is `{}`: microseconds of CPU per period)",
+            sides.join(" and the "),
+            most * 100.0,
+            first.value
+        ))
     });
     let each: Vec<_> = each.collect();
     format!(
@@ -122,7 +128,10 @@ fn unaccounted(found: Unaccounted) -> String {
 }
 
 fn rate_missed(share: f64, by_client: bool, cause: Option<Verdict>) -> String {
-    let seen = format!("only {:.1} % of what was offered was replied to in time", share * 100.0);
+    let seen = format!(
+        "only {:.1} % of what was offered was replied to in time",
+        share * 100.0
+    );
     match follows(cause) {
         Some(follows) => format!("{seen}. {follows}"),
         None if by_client => format!(
@@ -156,7 +165,9 @@ fn client_bound(bottleneck: Bottleneck, cause: Option<Verdict>) -> String {
     };
     let remedy = follows(cause).unwrap_or_else(|| {
         match bottleneck {
-            Bottleneck::Waited(_) => "Stop the other programs, or give the client CPUs that nothing else uses (--client-cpus).",
+            Bottleneck::Waited(_) => {
+                "Stop the other programs, or give the client CPUs that nothing else uses (--client-cpus)."
+            }
             _ => "Give it more CPUs (--client-cpus), or offer less (--rate).",
         }
         .to_owned()
@@ -188,7 +199,7 @@ mod tests {
             (Doubt::ClientBound(Bottleneck::Late(1_500.0)), "1.5 ms"),
             (
                 Doubt::Throttled(vec![quota(Side::Server), quota(Side::Client)]),
-                "the server for 31 % of the time (/sys/cpu.max is `120000 100000`",
+                "of the server and the client for 31 % of the time (/sys/cpu.max is `120000 100000`",
             ),
             (
                 Doubt::Unaccounted(Unaccounted {

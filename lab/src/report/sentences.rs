@@ -14,8 +14,8 @@ use model::run::Run;
 use model::scenario::Scenario;
 use model::spoilt::Cause;
 use model::statistics::rounds::expected_misses;
-use model::verdict::Verdict;
 use model::threshold::{IDLE_CPU_PERCENT_MAX, OTHERS_CPU_PERCENT_MAX};
+use model::verdict::Verdict;
 use sys::cpu::CpuSet;
 
 /// Rates that differ by no more are the same to a reader.
@@ -110,7 +110,11 @@ fn without_costs(result: &LabResult, scenario: &str) -> String {
             let p99 = p99.map_or_else(String::new, |p99| {
                 format!(", p99 {} ms", significant(p99.micros / 1e3))
             });
-            format!("{} served {} messages/s{p99}", run.contender, count(run.replies_per_second))
+            format!(
+                "{} served {} messages/s{p99}",
+                run.contender,
+                count(run.replies_per_second)
+            )
         })
         .collect();
     let mut parts = if known.is_empty() {
@@ -276,13 +280,18 @@ fn of_run(said: &mut Said, run: &Run) {
         said.of(who, format!(", not checked: {what}."));
     }
     if run.bytes.is_none() && run.is_ok() && run.unchecked.iter().all(|what| !what.starts_with("bytes")) {
-        said.of(who, ", not checked: bytes, because its run did not come to its end.".to_owned());
+        said.of(
+            who,
+            ", not checked: bytes, because its run did not come to its end.".to_owned(),
+        );
     }
     if let Some(percent) = run.server.idle_cpu_percent
         && percent > IDLE_CPU_PERCENT_MAX
     {
         let percent = decimal(percent, 1);
-        let what = format!(" used {percent} % of a core while others were under load, which may have disturbed them.");
+        let what = format!(
+            " used {percent} % of a core while others were under load, which may have disturbed them."
+        );
         said.of(who, what);
     }
 }
@@ -302,7 +311,10 @@ fn takers(result: &LabResult, scenario: &Scenario) -> Option<String> {
             format!("{} ({what}, {} s)", taker.name, decimal(taker.seconds, 2))
         })
         .collect();
-    let watched = result.takers.iter().find(|taker| taker.scenario == scenario.name)?;
+    let watched = result
+        .takers
+        .iter()
+        .find(|taker| taker.scenario == scenario.name)?;
     Some(format!(
         "In the {} s of its slices others took CPU: {}.",
         decimal(watched.watched_seconds, 0),

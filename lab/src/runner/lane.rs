@@ -278,11 +278,10 @@ impl Lane {
         let took = began.elapsed().as_secs_f64();
         let machine = machine_before.zip(MachineCpu::now(session.cpus.as_ref()));
         let servers_after = servers.and_then(|cpus| MachineCpu::now(Some(cpus)));
-        let servers_took = began.elapsed().as_secs_f64() * servers.map_or(0, |cpus| cpus.iter().count()) as f64;
+        let servers_took =
+            began.elapsed().as_secs_f64() * servers.map_or(0, |cpus| cpus.iter().count()) as f64;
         self.last = after.cpu_seconds.map(|cpu_seconds| (cpu_seconds, Instant::now()));
-        let taken = session
-            .takers
-            .end(taken_before, session.cpus.as_ref(), servers);
+        let taken = session.takers.end(taken_before, session.cpus.as_ref(), servers);
         if let Some((before, now)) = before.zip(after.cpu_seconds).filter(|(before, now)| now < before) {
             let why = format!("its CPU time fell from {before} to {now} s: its process was restarted");
             self.record.death = Some(Death::Server(why));
@@ -298,7 +297,9 @@ impl Lane {
                 let ran = servers_took - (after.away_seconds - before.away_seconds);
                 self.record.add_unaccounted(ran - taken, took);
             }
-            for ((side, quota), (before, now)) in self.quotas.iter().zip(stopped_before.iter().zip(self.stopped())) {
+            for ((side, quota), (before, now)) in
+                self.quotas.iter().zip(stopped_before.iter().zip(self.stopped()))
+            {
                 let stopped = now.zip(*before).map_or(0.0, |(now, before)| now - before);
                 self.record.add_quota(*side, quota, stopped, took);
             }

@@ -45,13 +45,7 @@ impl Takers {
         ticks as f64 / procfs::ticks_per_second() as f64
     }
 
-    fn add(
-        &mut self,
-        before: &Table,
-        after: &Table,
-        [cpus, servers]: [Option<&CpuSet>; 2],
-        own: i32,
-    ) -> u64 {
+    fn add(&mut self, before: &Table, after: &Table, [cpus, servers]: [Option<&CpuSet>; 2], own: i32) -> u64 {
         let ours = processes::descendants(after, own);
         let mut from_servers = 0;
         let holds = |set: Option<&CpuSet>, cpu: Option<u32>| {
@@ -68,9 +62,7 @@ impl Takers {
                 from_servers += ticks;
             }
             let entry = self.found.entry((pid, seen.started));
-            entry
-                .or_insert_with(|| (seen.command.clone(), seen.kernel, 0))
-                .2 += ticks;
+            entry.or_insert_with(|| (seen.command.clone(), seen.kernel, 0)).2 += ticks;
         }
         from_servers
     }

@@ -296,7 +296,10 @@ fn a_quota_that_cut_in_is_named_and_one_that_did_not_is_not() {
     };
     let mut evidence = evidence(true, vec![cycle()]);
     evidence.quotas = vec![quota(Side::Server, 0.3), quota(Side::Client, 0.001)];
-    assert_eq!(judge(&evidence), [Doubt::Throttled(vec![quota(Side::Server, 0.3)])]);
+    assert_eq!(
+        judge(&evidence),
+        [Doubt::Throttled(vec![quota(Side::Server, 0.3)])]
+    );
     evidence.quotas = vec![quota(Side::Server, 0.001)];
     assert_eq!(judge(&evidence), []);
 }

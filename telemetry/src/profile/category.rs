@@ -163,6 +163,24 @@ mod tests {
                 Category::Wait,
             ),
             (
+                &[
+                    "internal/runtime/syscall.Syscall6",
+                    "syscall.RawSyscall6",
+                    "syscall.Syscall6",
+                    "syscall.EpollWait",
+                    "main.loop",
+                ],
+                Category::Wait,
+            ),
+            (
+                &[
+                    "internal/runtime/syscall.Syscall6",
+                    "syscall.RawSyscall6",
+                    "golang.org/x/sys/unix.EpollWait",
+                ],
+                Category::Wait,
+            ),
+            (
                 &["runtime.memclrNoHeapPointers", "runtime.mallocgc", "main.echo"],
                 Category::Allocation,
             ),

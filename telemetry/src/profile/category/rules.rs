@@ -142,6 +142,11 @@ const PREFIXES: &[(&[&str], Category)] = &[
             "runtime.netpoll",
             "internal/runtime/syscall.EpollWait",
             "runtime/internal/syscall.EpollWait",
+            // What a program calls by itself, without the runtime's poller.
+            "syscall.EpollWait",
+            "syscall.EpollCtl",
+            "golang.org/x/sys/unix.EpollWait",
+            "golang.org/x/sys/unix.EpollCtl",
         ],
         Category::Wait,
     ),
