@@ -72,7 +72,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
         }
     };
     match look_after(&watch, child) {
-        Ok(Some(status)) => sys::process::end_like(status),
+        Ok(Some(status)) => {
+            sys::process::end_by_signal_of(status);
+            ExitCode::from(status.code().unwrap_or(1) as u8)
+        }
         Ok(None) => ExitCode::FAILURE,
         Err(error) => {
             end_all(Ending::Make);

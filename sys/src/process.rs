@@ -100,8 +100,8 @@ impl Held {
     }
 }
 
-/// Ends this process as another one ended: with its exit code, or by the same signal and without a core dump.
-pub fn end_like(status: ExitStatus) -> ! {
+/// Ends this process by the signal that ended another one, without a core dump. Returns when no signal did.
+pub fn end_by_signal_of(status: ExitStatus) {
     if let Some(signal) = status.signal() {
         // SAFETY: this prctl takes numbers and touches no memory of ours.
         unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 0) };
@@ -115,7 +115,6 @@ pub fn end_like(status: ExitStatus) -> ! {
         // SAFETY: no pointers are passed.
         unsafe { libc::raise(signal) };
     }
-    std::process::exit(status.code().unwrap_or(1))
 }
 
 #[cfg(test)]
